@@ -1,0 +1,81 @@
+/**
+ * Accepts from listening sockets that other processes accept from, too. It polls and decides by itself when to accept,
+ * where Node's own servers take whatever comes: so a worker can be quiet, or leave a connection to a peer that has room.
+ */
+import { Control, posix, type Watch } from './posix.js'
+
+/** Connections taken before the event loop gets another turn. */
+const BATCH = 16
+
+/** ms to leave the queue alone when this process has no room: a level-triggered poll would spin. */
+const PAUSE = 10
+
+export class Acceptor {
+  readonly #watches: { fd: number; watch: Watch }[]
+  #state: 'stopped' | 'accepting' | 'closed' = 'stopped'
+
+  /**
+   * @param admit asked when a connection waits; false leaves it in the queue
+   * @param take gets each accepted descriptor and owns it
+   */
+  constructor(
+    fds: number[],
+    private readonly admit: () => boolean,
+    private readonly take: (fd: number) => void,
+  ) {
+    this.#watches = fds.map(fd => ({ fd, watch: posix.poll(fd, () => this.#accept(fd, BATCH)) }))
+  }
+
+  start(): void {
+    if (this.#state === 'stopped') this.#set('accepting', Control.start)
+  }
+
+  stop(): void {
+    if (this.#state === 'accepting') this.#set('stopped', Control.stop)
+  }
+
+  close(): void {
+    if (this.#state !== 'closed') this.#set('closed', Control.close)
+  }
+
+  ref(): void {
+    if (this.#state !== 'closed') this.#control(Control.ref)
+  }
+
+  unref(): void {
+    if (this.#state !== 'closed') this.#control(Control.unref)
+  }
+
+  /** Takes whatever is in the queue now, before the socket is closed for good. */
+  takeAll(): void {
+    if (this.#state === 'closed') return
+    for (const { fd } of this.#watches) this.#accept(fd, Number.POSITIVE_INFINITY)
+  }
+
+  #accept(socket: number, most: number): void {
+    for (let taken = 0; taken < most; taken++) {
+      if (!this.admit()) return this.#pause()
+      const fd = posix.accept(socket)
+      if (fd >= 0) this.take(fd)
+      else if (-fd === posix.EMFILE || -fd === posix.ENFILE) return this.#pause()
+      else if (-fd === posix.EAGAIN) return
+      // Any other error is of that one connection, which is gone: the next may be well.
+      if (this.#state === 'closed') return
+    }
+  }
+
+  #pause(): void {
+    if (this.#state !== 'accepting') return
+    this.stop()
+    setTimeout(() => this.start(), PAUSE).unref()
+  }
+
+  #set(state: 'stopped' | 'accepting' | 'closed', action: Control): void {
+    this.#state = state
+    this.#control(action)
+  }
+
+  #control(action: Control): void {
+    for (const { watch } of this.#watches) posix.control(watch, action)
+  }
+}

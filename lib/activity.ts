@@ -1,0 +1,182 @@
+/**
+ * What a worker is doing, derived from its open connections and not counted along: a request in flight is a response
+ * that is not finished on a connection that is still there.
+ */
+import diagnostics from 'node:diagnostics_channel'
+import type http from 'node:http'
+import type http2 from 'node:http2'
+import type net from 'node:net'
+import type tls from 'node:tls'
+import { now } from './clock.js'
+import { holds } from './hold.js'
+import { Field, type Slot } from './stats.js'
+
+const SERVER = Symbol('lookout.server')
+const RESPONSE = Symbol('lookout.response')
+const SINCE = Symbol('lookout.since')
+const ENDED = Symbol('lookout.ended')
+
+type Server = net.Server & { [SERVER]?: true }
+
+type Connection = net.Socket & {
+  server?: Server
+  /** Node's, of an HTTP connection: null once an upgrade or CONNECT has taken it over. */
+  parser?: object | null
+  [RESPONSE]?: http.ServerResponse
+  /** ms, monotonic: when it was accepted, when we ended it. */
+  [SINCE]?: number
+  [ENDED]?: number
+}
+
+/** ms within which a new connection may be expected to send its request, when the app is to stop. */
+const FIRST_DATA = 1000
+/** ms that a peer has to close its side of a connection we ended. */
+const LINGER = 100
+
+function isHttp(server: net.Server): boolean {
+  return typeof (server as http.Server).closeIdleConnections === 'function' || isHttp2(server)
+}
+
+function isHttp2(server: net.Server): boolean {
+  return typeof (server as http2.Http2SecureServer).updateSettings === 'function'
+}
+
+function isTls(server: net.Server): server is tls.Server {
+  return typeof (server as tls.Server).setSecureContext === 'function'
+}
+
+function inFlight(connection: Connection): boolean {
+  const response = connection[RESPONSE]
+  return response !== undefined && !response.writableFinished && !response.destroyed
+}
+
+function plural(count: number, what: string): string[] {
+  return count === 0 ? [] : [`${count} ${what}${count === 1 ? '' : 's'}`]
+}
+
+/** Connections by what they are doing. */
+interface Census {
+  requests: number
+  upgraded: number
+  raw: number
+  idle: Connection[]
+}
+
+export class Activity {
+  readonly #connections = new Set<Connection>()
+  readonly #sessions = new Set<http2.ServerHttp2Session>()
+  readonly #streams = new Set<http2.ServerHttp2Stream>()
+  #accepted = 0
+  #seen = ''
+  #draining = false
+
+  constructor(private readonly slot: Slot) {
+    slot[Field.active] = now()
+    diagnostics.subscribe('net.server.socket', message => {
+      const { socket } = message as { socket: Connection }
+      if (socket.server?.[SERVER] && !isTls(socket.server)) this.#track(socket)
+    })
+    diagnostics.subscribe('http.server.request.start', message => {
+      const { response, socket } = message as { response: http.ServerResponse; socket: Connection }
+      if (!socket.server?.[SERVER]) return
+      socket[RESPONSE] = response
+      slot[Field.requests]!++
+      if (this.#draining && response.shouldKeepAlive) response.setHeader('Connection', 'close')
+    })
+  }
+
+  /** ms, monotonic: when there last was work; Infinity while there is. */
+  get lastActive(): number {
+    return this.slot[Field.active]!
+  }
+
+  /** Counts what is done on this server's connections. */
+  watch(server: net.Server): void {
+    const watched = server as Server
+    if (watched[SERVER]) return
+    watched[SERVER] = true
+    if (isTls(server)) server.on('secureConnection', socket => this.#track(Object.assign(socket, { server })))
+    if (isHttp2(server)) (server as http2.Http2Server).on('session', session => this.#trackSession(session))
+  }
+
+  #track(connection: Connection): void {
+    this.#accepted++
+    connection[SINCE] = now()
+    this.#connections.add(connection)
+    connection.once('close', () => this.#connections.delete(connection))
+  }
+
+  #trackSession(session: http2.ServerHttp2Session): void {
+    this.#sessions.add(session)
+    session.once('close', () => this.#sessions.delete(session))
+    session.on('stream', stream => {
+      this.slot[Field.requests]!++
+      this.#streams.add(stream)
+      stream.once('close', () => this.#streams.delete(stream))
+    })
+  }
+
+  #census(): Census {
+    const census: Census = { requests: this.#streams.size, upgraded: 0, raw: 0, idle: [] }
+    for (const connection of this.#connections) {
+      const { server } = connection
+      if (!server || !isHttp(server)) census.raw++
+      else if (inFlight(connection)) census.requests++
+      else if (connection.parser === null) census.upgraded++
+      else census.idle.push(connection)
+    }
+    return census
+  }
+
+  /** Says in the shared slot whether there is work, or when there last was; the reasons while there is. */
+  checkIn(): string[] {
+    const { requests, upgraded, raw } = this.#census()
+    const reasons = [
+      ...plural(requests, 'request'),
+      ...plural(upgraded, 'upgraded connection'),
+      ...plural(raw, 'raw connection'),
+      ...[...holds()].map(({ reason }) => `hold: ${reason}`),
+    ]
+    const seen = `${this.slot[Field.requests]} ${this.#accepted}`
+    if (reasons.length > 0) this.slot[Field.active] = Number.POSITIVE_INFINITY
+    else if (seen !== this.#seen || this.slot[Field.active] === Number.POSITIVE_INFINITY) this.slot[Field.active] = now()
+    this.#seen = seen
+    this.slot[Field.checkin] = now()
+    return reasons
+  }
+
+  /**
+   * One step of a drain: asks for no more requests, ends what is idle.
+   * @param cut also ends upgraded and raw connections, once no request is left
+   * @returns how many requests are still in flight, and how much else is open
+   */
+  drain(cut: boolean): { requests: number; others: number } {
+    if (!this.#draining) this.#announce()
+    const { requests, upgraded, raw, idle } = this.#census()
+    const waiting = idle.filter(connection => !this.#end(connection)).length
+    for (const session of this.#sessions) session.close()
+    if (cut && requests === 0) for (const connection of this.#connections) this.#end(connection, true)
+    return { requests: requests + waiting + holds().size, others: upgraded + raw }
+  }
+
+  /** Clients learn by the headers of what they are being sent that the connection ends with it. */
+  #announce(): void {
+    this.#draining = true
+    for (const connection of this.#connections) {
+      const response = connection[RESPONSE]
+      if (inFlight(connection) && response && !response.headersSent) response.setHeader('Connection', 'close')
+    }
+  }
+
+  /** Ends a connection politely, then for good; true once it is gone. A new one first gets time for its request. */
+  #end(connection: Connection, atOnce = false): boolean {
+    const time = now()
+    const fresh = connection[RESPONSE] === undefined && time - (connection[SINCE] ?? 0) < FIRST_DATA
+    if (fresh && !atOnce) return false
+    if (connection[ENDED] === undefined) {
+      connection[ENDED] = time
+      connection.end()
+    } else if (time - connection[ENDED] > LINGER) connection.destroy()
+    return connection.destroyed
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * Makes an app's server listen on lookout's sockets.
+ *
+ * Node's own `listen({ fd })` does all of its work, so that address(), close(), getConnections(), maxConnections and the
+ * 'listening' event are Node's; only the handle's own listen(), which would begin to accept, is left out. Each connection
+ * that we accept goes to Node's own onconnection, as one of Node's would: noDelay, allowHalfOpen and the rest hold.
+ */
+import net from 'node:net'
+import { Acceptor } from './acceptor.js'
+import { posix } from './posix.js'
+import type { Group } from './sockets.js'
+
+/** Node's TCP or Pipe handle, as far as we touch it. */
+interface Handle {
+  listen(backlog: number): number
+  open(fd: number): number
+  close(callback?: () => void): void
+  ref(): void
+  unref(): void
+  onconnection(error: number, client: Handle): void
+}
+
+type HandleClass = (new (type: number) => Handle) & { prototype: Handle }
+
+type Internals = net.Server & { _handle: Handle | null; _pipeName?: string; _connections: number }
+
+/** A documented form of listen()'s options that its types leave out. */
+type FdOptions = net.ListenOptions & { fd: number }
+
+/** Of TCP and of Pipe handles: a connection, not a server. */
+const SOCKET = 0
+
+const listen = net.Server.prototype.listen
+
+const classes = new Map<number, HandleClass>()
+
+/** Node's class of handles for a family of sockets: taken from a socket of that family, for it is not exported. */
+function classFor(family: number): HandleClass {
+  let found = classes.get(family)
+  if (!found) {
+    const socket = new net.Socket({ fd: posix.socket(family), readable: false, writable: false })
+    found = (socket as unknown as { _handle: { constructor: HandleClass } })._handle.constructor
+    socket.destroy()
+    classes.set(family, found)
+  }
+  return found
+}
+
+/** Node's own listen(), with the handle's part left out. It is synchronous for a descriptor. */
+function listenQuietly(server: Internals, handle: HandleClass, options: FdOptions, callback?: () => void): void {
+  const { prototype } = handle
+  const native = prototype.listen
+  prototype.listen = () => 0
+  try {
+    listen.call(server, options, callback)
+  } finally {
+    prototype.listen = native
+  }
+}
+
+/**
+ * @param admit whether the server may take another connection now
+ * @param onClose called once the server was closed
+ * @returns the acceptor, started; undefined where Node refused and will say so by 'error'
+ */
+export function attach(
+  server: net.Server,
+  group: Group,
+  options: { signal?: AbortSignal; callback?: (() => void) | undefined; admit?(): boolean; onClose?(): void } = {},
+): Acceptor | undefined {
+  const internals = server as Internals
+  const family = group.path === undefined ? posix.AF_INET : posix.AF_UNIX
+  const handleClass = classFor(family)
+  // The server gets a duplicate, so that closing it leaves the group usable for the next listen().
+  const listenOptions: FdOptions = { fd: posix.dup(group.fds[0]!, 3), ...(options.signal && { signal: options.signal }) }
+  listenQuietly(internals, handleClass, listenOptions, options.callback)
+  const handle = internals._handle
+  if (!handle) return undefined
+  if (group.path !== undefined) internals._pipeName = group.path
+
+  const full = () => server.maxConnections != null && server.maxConnections > 0 && internals._connections >= server.maxConnections
+  const acceptor = new Acceptor(
+    group.fds,
+    () => !full() && (options.admit?.() ?? true),
+    fd => {
+      const client = new handleClass(SOCKET)
+      const error = client.open(fd)
+      if (error) posix.close(fd)
+      else handle.onconnection(0, client)
+    },
+  )
+  bindLife(handle, acceptor, options.onClose)
+  acceptor.start()
+  return acceptor
+}
+
+/** What Node does to the server's handle holds for the acceptor, too. */
+function bindLife(handle: Handle, acceptor: Acceptor, onClose?: () => void): void {
+  const { close } = handle
+  handle.close = callback => {
+    acceptor.close()
+    onClose?.()
+    close.call(handle, callback)
+  }
+  handle.ref = () => acceptor.ref()
+  handle.unref = () => acceptor.unref()
+}

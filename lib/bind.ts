@@ -1,0 +1,249 @@
+/**
+ * Makes the listening sockets. A TCP address that is taken is refused and its holder named; a socket file is
+ * replaced only under its lock and only when nobody listens on it.
+ */
+import dns from 'node:dns/promises'
+import fs from 'node:fs'
+import net from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Address } from './address.js'
+import { now } from './clock.js'
+import { causeOf, Failure, Misuse } from './errors.js'
+import { holdersOf, nameHolder } from './holders.js'
+import { posix } from './posix.js'
+
+export interface BindOptions {
+  backlog: number
+  deferAccept: boolean
+  socketMode?: number
+}
+
+/** One listening socket, ours until exec hands it on. */
+export interface Bound {
+  fd: number
+  /** What a client would be told: http://localhost:3000, unix:/run/app.sock */
+  url: string
+  /** The descriptor that holds the lock of a socket file. */
+  lock?: number
+  path?: string
+}
+
+/** s a connection may stay silent before the kernel shows it all the same: TCP_DEFER_ACCEPT. */
+const DEFER = 30
+
+/** ms for which what a killed lookout left may still hold its addresses: its master ends within a second. */
+const ORPHAN = 1500
+
+const IPV6_MISSING = ['EAFNOSUPPORT', 'EADDRNOTAVAIL']
+
+interface Target {
+  host: string
+  v6only: boolean
+  /** The host may be left out where the machine has no IPv6. */
+  optional: boolean
+}
+
+async function targets(address: Address & { kind: 'tcp' }): Promise<Target[]> {
+  if (address.host === undefined) return [{ host: '::', v6only: false, optional: true }]
+  if (address.host === 'localhost') {
+    return [
+      { host: '127.0.0.1', v6only: false, optional: false },
+      { host: '::1', v6only: true, optional: true },
+    ]
+  }
+  if (net.isIP(address.host)) return [{ host: address.host, v6only: true, optional: false }]
+  try {
+    const found = await dns.lookup(address.host, { all: true })
+    return found.map(({ address: host }) => ({ host, v6only: true, optional: false }))
+  } catch (error) {
+    throw new Failure(`cannot bind ${address.text}: ${causeOf(error)} (no address is known for ${address.host})`)
+  }
+}
+
+/** A socket that listens on it; throws the system's error with nothing left open. */
+function listenTcp(target: Target, port: number, options: BindOptions): number {
+  const family = net.isIPv6(target.host.replace(/%.*/, '')) ? posix.AF_INET6 : posix.AF_INET
+  const fd = posix.socket(family)
+  try {
+    posix.setsockopt(fd, posix.SOL_SOCKET, posix.SO_REUSEADDR, 1)
+    if (family === posix.AF_INET6) posix.setsockopt(fd, posix.IPPROTO_IPV6, posix.IPV6_V6ONLY, target.v6only ? 1 : 0)
+    if (options.deferAccept) posix.setsockopt(fd, posix.IPPROTO_TCP, posix.TCP_DEFER_ACCEPT, DEFER)
+    posix.bind(fd, family, target.host, port)
+    posix.listen(fd, options.backlog)
+    return fd
+  } catch (error) {
+    posix.close(fd)
+    throw error
+  }
+}
+
+/** Whether only what a killed lookout left behind holds the port: its orphans are about to end. */
+function heldByOrphans(port: number): boolean {
+  const names = holdersOf(port).map(({ name }) => name)
+  return names.some(name => name.startsWith('lookout ')) && !names.includes('lookout')
+}
+
+async function retry<T>(attempt: () => T, again: (error: NodeJS.ErrnoException) => boolean): Promise<T> {
+  const deadline = now() + ORPHAN
+  for (;;) {
+    try {
+      return attempt()
+    } catch (error) {
+      if (now() > deadline || !again(error as NodeJS.ErrnoException)) throw error
+      await sleep(20)
+    }
+  }
+}
+
+function explain(address: Address & { kind: 'tcp' }, error: NodeJS.ErrnoException): Failure {
+  const holder = error.code === 'EADDRINUSE' ? nameHolder(holdersOf(address.port)) : undefined
+  const hint =
+    error.code === 'EACCES' && address.port < 1024 ? 'a port below 1024 needs root or CAP_NET_BIND_SERVICE' : holder
+  return new Failure(`cannot bind ${address.text}: ${causeOf(error)}${hint ? ` (${hint})` : ''}`)
+}
+
+function urlOf(address: Address & { kind: 'tcp' }, fd: number): string {
+  const [, bound, port] = posix.getsockname(fd)
+  const host = address.host === undefined || address.host === '::' ? 'localhost' : (address.host ?? bound)
+  return `http://${net.isIPv6(host) ? `[${host}]` : host}:${port}`
+}
+
+async function bindTcp(address: Address & { kind: 'tcp' }, options: BindOptions): Promise<Bound[]> {
+  const bound: Bound[] = []
+  let { port } = address
+  try {
+    for (const target of await targets(address)) {
+      const attempt = (host: Target) => listenTcp(host, port, options)
+      try {
+        const fd = await retry(
+          () => attempt(target),
+          error => error.code === 'EADDRINUSE' && heldByOrphans(port),
+        )
+        bound.push({ fd, url: urlOf(address, fd) })
+      } catch (error) {
+        if (!target.optional || !IPV6_MISSING.includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+        if (address.host !== undefined) continue
+        const fd = attempt({ host: '0.0.0.0', v6only: false, optional: false })
+        bound.push({ fd, url: urlOf(address, fd) })
+      }
+      port = posix.getsockname(bound[0]!.fd)[2] // with port 0, the other family gets the same
+    }
+    return bound
+  } catch (error) {
+    release(bound)
+    if (error instanceof Failure) throw error
+    throw explain(address, error as NodeJS.ErrnoException)
+  }
+}
+
+/** Opens and locks the file beside a socket's path. It says who holds it; whoever takes it away holds it, too. */
+function lock(path: string): number {
+  const file = `${path}.lock`
+  for (;;) {
+    const fd = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW, 0o600)
+    try {
+      posix.flock(fd)
+      const there = fs.statSync(file, { throwIfNoEntry: false })
+      if (there?.ino === fs.fstatSync(fd).ino) {
+        fs.ftruncateSync(fd)
+        fs.writeSync(fd, `${process.pid}\n`, 0)
+        return fd
+      }
+    } catch (error) {
+      const holder = fs.readFileSync(file, 'latin1').trim()
+      fs.closeSync(fd)
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+      throw new Failure(`cannot bind ${path}: EADDRINUSE (another lookout, pid ${holder})`)
+    }
+    fs.closeSync(fd) // its last holder removed it between our open and our lock
+  }
+}
+
+/** Whether somebody listens at a socket file. We hold its lock, so it is no lookout that this would wake. */
+function listening(path: string): boolean {
+  const probe = posix.socket(posix.AF_UNIX)
+  try {
+    posix.connect(probe, posix.AF_UNIX, path, 0)
+    return true
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EAGAIN') return true // its backlog is full
+    if (code === 'ECONNREFUSED') return false
+    throw error
+  } finally {
+    posix.close(probe)
+  }
+}
+
+function listenUnix(path: string, options: BindOptions): number {
+  const there = fs.lstatSync(path, { throwIfNoEntry: false })
+  if (there && !there.isSocket()) throw new Failure(`cannot bind ${path}: it is there and is no socket`)
+  if (there && listening(path)) throw new Failure(`cannot bind ${path}: EADDRINUSE (another process listens there)`)
+  if (there) fs.unlinkSync(path)
+  const fd = posix.socket(posix.AF_UNIX)
+  const before = options.socketMode === undefined ? undefined : process.umask(0o777 & ~options.socketMode)
+  try {
+    posix.bind(fd, posix.AF_UNIX, path, 0)
+    posix.listen(fd, options.backlog)
+    return fd
+  } catch (error) {
+    posix.close(fd)
+    throw error
+  } finally {
+    if (before !== undefined) process.umask(before)
+  }
+}
+
+async function bindUnix(address: Address & { kind: 'unix' }, options: BindOptions): Promise<Bound[]> {
+  const { path } = address
+  let held: number | undefined
+  try {
+    held = lock(path)
+    const orphaned = /EADDRINUSE/ // its lock was free: what still listens may be what a killed lookout left
+    const fd = await retry(
+      () => listenUnix(path, options),
+      error => orphaned.test(error.message),
+    )
+    return [{ fd, url: `unix:${path}`, lock: held, path }]
+  } catch (error) {
+    if (held !== undefined) {
+      fs.unlinkSync(`${path}.lock`)
+      fs.closeSync(held)
+    }
+    if (error instanceof Failure) throw error
+    throw new Failure(`cannot bind ${path}: ${causeOf(error)}`)
+  }
+}
+
+/** Closes sockets that are not to be handed on after all, and takes their files away. */
+export function release(sockets: Bound[]): void {
+  for (const { fd, lock: held, path } of sockets) {
+    posix.close(fd)
+    if (path) fs.unlinkSync(path)
+    if (held === undefined) continue
+    fs.unlinkSync(`${path}.lock`)
+    fs.closeSync(held)
+  }
+}
+
+/**
+ * Every address's sockets, in order: `localhost` is two. All or none.
+ * @throws Failure naming the address, the error and who holds it, where that can be seen
+ */
+export async function bind(addresses: Address[], options: BindOptions): Promise<Bound[][]> {
+  const groups: Bound[][] = []
+  const seen = new Set<string>()
+  try {
+    for (const address of addresses) {
+      if (seen.has(address.text) && !(address.kind === 'tcp' && address.port === 0)) {
+        throw new Misuse(`cannot listen on ${address.text}: it is given twice`)
+      }
+      seen.add(address.text)
+      groups.push(address.kind === 'tcp' ? await bindTcp(address, options) : await bindUnix(address, options))
+    }
+    return groups
+  } catch (error) {
+    release(groups.flat())
+    throw error
+  }
+}

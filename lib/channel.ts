@@ -1,0 +1,62 @@
+/**
+ * What a master and a worker say to each other: a line of JSON a message over a socket pair. Its end of file is the
+ * other's death. Nothing here is said for a request; see stats.ts for what is counted.
+ */
+import net from 'node:net'
+
+/** What a master asks of a worker. */
+export type ToWorker =
+  /** Stop accepting, look whether there is work, answer `quieted`. */
+  | { type: 'quiet' }
+  | { type: 'resume' }
+  /**
+   * Drain, run the app's SIGTERM handlers, exit. `final`: nobody will listen any more, so take what waits, then close the
+   * sockets. `cut`: end upgraded and raw connections, which may never end by themselves. `grace` in ms.
+   */
+  | { type: 'stop'; grace: number; final: boolean; cut: boolean }
+
+/** An error as it is shown to a person. */
+export interface Fault {
+  message: string
+  stack?: string
+}
+
+/** What a worker tells its master. */
+export type ToMaster =
+  | { type: 'ready' }
+  /** `active`: ms, monotonic; null while there is work, for which `why` has the reasons. */
+  | { type: 'quieted'; active: number | null; why: string[] }
+  /** An exception is about to end the worker. */
+  | { type: 'fault'; fault: Fault }
+  /** Something the app wrote while it was starting. */
+  | { type: 'output'; text: string }
+  /** Files that the app has loaded. */
+  | { type: 'loaded'; files: string[] }
+
+export class Channel<Received, Sent> {
+  readonly #socket: net.Socket
+  #rest = ''
+
+  /** Never keeps the process alive by itself. Owns `fd`. */
+  constructor(fd: number, receive: (message: Received) => void, closed: () => void) {
+    this.#socket = new net.Socket({ fd, readable: true, writable: true })
+    this.#socket.setEncoding('utf8')
+    this.#socket.on('data', (text: string) => {
+      const lines = (this.#rest + text).split('\n')
+      this.#rest = lines.pop() ?? ''
+      for (const line of lines) receive(JSON.parse(line))
+    })
+    this.#socket.on('error', () => {}) // the other end is gone; 'close' follows
+    this.#socket.on('close', closed)
+    this.#socket.unref()
+  }
+
+  /** Written at once as long as the pair has room, so that even a dying process is heard. */
+  send(message: Sent): void {
+    if (!this.#socket.destroyed) this.#socket.write(`${JSON.stringify(message)}\n`)
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+}

@@ -1,0 +1,54 @@
+/** Who holds a port: read from /proc, for the message that a conflict gets. */
+import fs from 'node:fs'
+
+export interface Holder {
+  pid: number
+  /** The process's own short name: "nginx", "lookout". */
+  name: string
+}
+
+const LISTEN = '0A'
+
+function inodesOf(port: number): Set<string> {
+  const inodes = new Set<string>()
+  const hex = port.toString(16).toUpperCase().padStart(4, '0')
+  for (const table of ['/proc/net/tcp', '/proc/net/tcp6']) {
+    if (!fs.existsSync(table)) continue
+    for (const line of fs.readFileSync(table, 'latin1').split('\n')) {
+      const [, local, , state, , , , , , inode] = line.trim().split(/\s+/)
+      if (state === LISTEN && local?.endsWith(`:${hex}`) && inode) inodes.add(`socket:[${inode}]`)
+    }
+  }
+  return inodes
+}
+
+function holds(pid: string, inodes: Set<string>): boolean {
+  try {
+    return fs.readdirSync(`/proc/${pid}/fd`).some(fd => {
+      try {
+        return inodes.has(fs.readlinkSync(`/proc/${pid}/fd/${fd}`))
+      } catch {
+        return false // closed meanwhile
+      }
+    })
+  } catch {
+    return false // ended meanwhile, or another user's
+  }
+}
+
+/** The processes that listen on a TCP port, as far as we may look. */
+export function holdersOf(port: number): Holder[] {
+  const inodes = inodesOf(port)
+  if (inodes.size === 0) return []
+  return fs
+    .readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name) && holds(name, inodes))
+    .map(pid => ({ pid: Number(pid), name: fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim() }))
+}
+
+/** "another lookout, pid 4711" */
+export function nameHolder(holders: Holder[]): string | undefined {
+  const named = holders.find(({ name }) => name === 'lookout') ?? holders[0]
+  if (!named) return undefined
+  return `${named.name === 'lookout' ? 'another lookout' : named.name}, pid ${named.pid}`
+}

@@ -1,0 +1,43 @@
+/** The argument vector of the resting program: the other half of the contract that opens native/lookout.c. */
+import path from 'node:path'
+import { type AppConfig, encode } from './config.js'
+
+export interface Plan {
+  /** Said on stderr once the resting program is in charge; '' for nothing. */
+  ready: string
+  /** The lowest of the listening descriptors, which follow each other. */
+  first: number
+  config: AppConfig
+  /** How many sockets each address of --listen has, in order. */
+  groups: number[]
+  args: string[]
+}
+
+/** How a worker is started: its argument vector. The master's ends with it, for worker 0 is started beside it. */
+function workerArgv({ config, args }: Plan): string[] {
+  return [process.execPath, '--require', path.join(__dirname, 'worker.js'), config.script, ...args]
+}
+
+export function restingArgv(plan: Plan): string[] {
+  const { config, groups } = plan
+  const sockets = groups.reduce((sum, count) => sum + count, 0)
+  const names = groups.flatMap((count, index) => Array<string>(count).fill(`listen${index}`))
+  const env = [`LISTEN_FDNAMES=${names.join(':')}`, `LOOKOUT_APP=${encode(config)}`]
+  const master = [process.execPath, path.join(__dirname, 'master.js')]
+  const worker = workerArgv(plan)
+  return [
+    'lookout',
+    plan.ready,
+    config.quiet ? '1' : '0',
+    plan.first,
+    config.name,
+    sockets,
+    config.grace,
+    env.length,
+    ...env,
+    master.length + worker.length,
+    master.length,
+    ...master,
+    ...worker,
+  ].map(String)
+}

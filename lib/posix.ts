@@ -1,0 +1,87 @@
+/**
+ * System calls that Node does not offer: the typed face of native/posix.c. Arguments are checked by the types
+ * here; an error carries `code` ("EADDRINUSE"), `errno` and `syscall`, as Node's own do.
+ */
+import path from 'node:path'
+
+/** A watch on a descriptor, made by {@link Posix.poll}. */
+export type Watch = { readonly watch: unique symbol }
+
+/** What {@link Posix.control} does to a watch. After `close` nothing may be done to it. */
+export const enum Control {
+  stop,
+  start,
+  unref,
+  ref,
+  close,
+}
+
+export interface Posix {
+  socket(family: number): number
+  setsockopt(fd: number, level: number, name: number, value: number): void
+  getsockopt(fd: number, level: number, name: number): number
+  /** `port` is ignored for AF_UNIX. */
+  bind(fd: number, family: number, address: string, port: number): void
+  connect(fd: number, family: number, address: string, port: number): void
+  listen(fd: number, backlog: number): void
+  /** [family, address or path, port] */
+  getsockname(fd: number): [number, string, number]
+  /** A nonblocking, close-on-exec connection, or minus the errno. */
+  accept(fd: number): number
+  socketpair(): [number, number]
+  close(fd: number): void
+  /** The lowest free descriptor from `least` on. */
+  dup(fd: number, least: number): number
+  cloexec(fd: number, on: number): void
+  /** An exclusive lock, without waiting: EAGAIN when another holds it. */
+  flock(fd: number): void
+  /** 1 when a read or an accept would not wait, else 0. */
+  readable(fd: number): number
+  /** A sealed memfd of that many bytes. */
+  memfd(bytes: number): number
+  /** A sealed memfd mapped shared. */
+  mmap(fd: number, bytes: number): ArrayBuffer
+  /** Replaces this process; returns only by throwing. */
+  exec(file: string, argv: string[], env: string[]): never
+  /** A child that dies with us; `fds[i]` becomes its descriptor i, `LISTEN_PID=0000000000` its pid. */
+  spawn(file: string, argv: string[], env: string[], fds: number[]): number
+  pidfdOpen(pid: number): number
+  /** false when the process is gone. */
+  pidfdKill(pidfd: number, signal: number): boolean
+  /** The exit status, minus the signal that killed it, or undefined while it lives. */
+  pidfdReap(pidfd: number): number | undefined
+  prctl(option: number, value: number): number
+  /** A watch, stopped, on whether `fd` is readable; status is 0 or minus an errno. */
+  poll(fd: number, callback: (status: number) => void): Watch
+  control(watch: Watch, action: Control): void
+
+  AF_UNIX: number
+  AF_INET: number
+  AF_INET6: number
+  SOL_SOCKET: number
+  SO_TYPE: number
+  SO_ACCEPTCONN: number
+  SO_REUSEADDR: number
+  SOCK_STREAM: number
+  IPPROTO_TCP: number
+  TCP_DEFER_ACCEPT: number
+  IPPROTO_IPV6: number
+  IPV6_V6ONLY: number
+  EAGAIN: number
+  EMFILE: number
+  ENFILE: number
+  PR_SET_PDEATHSIG: number
+}
+
+/**
+ * Where the addon is. Looking costs a dozen file system calls, so lookout does it once and tells the
+ * processes it wakes by LOOKOUT_ADDON.
+ */
+export const addon: string =
+  process.env.LOOKOUT_ADDON ??
+  (require('node-gyp-build') as { resolve(root: string): string }).resolve(path.join(__dirname, '../..'))
+
+/** The resting program, which is built beside the addon. */
+export const resting: string = path.join(path.dirname(addon), 'lookout')
+
+export const posix = require(addon) as Posix

@@ -1,0 +1,74 @@
+/**
+ * `lookout` begins here, as TypeScript: reads the command line, binds the sockets, and then becomes the resting
+ * program by exec(2): same pid, same terminal, same sockets.
+ */
+import fs from 'node:fs'
+import path from 'node:path'
+import { type Bound, bind, release } from './bind.js'
+import { type AppConfig, INTERNAL } from './config.js'
+import { causeOf, Failure } from './errors.js'
+import { tracer } from './log.js'
+import { environmentName, type Options, parse, TABLE } from './options.js'
+import { restingArgv } from './plan.js'
+import { addon, posix, resting } from './posix.js'
+import { resolveScript } from './script.js'
+
+const trace = tracer('prepare')
+
+/** @throws Misuse or Failure; otherwise this process is another afterwards, or only printed what was asked for. */
+export async function run(argv: string[], env: NodeJS.ProcessEnv): Promise<void> {
+  const { version } = JSON.parse(fs.readFileSync(path.join(__dirname, '../../package.json'), 'utf8'))
+  const parsed = parse(argv, env, version)
+  if (!parsed) return
+  const config = configOf(parsed.app, parsed.options)
+  const groups = await bind(parsed.options.listen, parsed.options)
+  const sockets = groups.flat()
+  const plan = {
+    ready: config.quiet ? '' : readyLine(config, groups),
+    first: arrange(sockets),
+    config,
+    groups: groups.map(group => group.length),
+    args: parsed.args,
+  }
+  trace('becomes %s %o', resting, restingArgv(plan))
+  try {
+    posix.exec(resting, restingArgv(plan), environment(env))
+  } catch (error) {
+    release(sockets)
+    throw new Failure(`cannot run ${resting}: ${causeOf(error)}`)
+  }
+}
+
+function configOf(app: string, options: Options): AppConfig {
+  const script = resolveScript(app)
+  const { idle, workers, grace, bootTimeout, watch, quiet } = options
+  const name = options.name ?? path.basename(app === '.' ? process.cwd() : app)
+  return { name, script, idle, workers, grace, bootTimeout, watch, quiet }
+}
+
+function readyLine(config: AppConfig, groups: Bound[][]): string {
+  return `${config.name} rests at ${groups.map(group => group[0]?.url).join(', ')}`
+}
+
+/** Duplicates the sockets to neighbouring descriptors above all others, kept over exec, as are the locks. */
+function arrange(sockets: Bound[]): number {
+  const open = fs.readdirSync('/proc/self/fd').map(Number)
+  const first = Math.max(...open) + 1
+  for (const socket of sockets) {
+    const { fd } = socket
+    socket.fd = posix.dup(fd, first)
+    posix.cloexec(socket.fd, 0)
+    if (socket.lock !== undefined) posix.cloexec(socket.lock, 0)
+    posix.close(fd)
+  }
+  return sockets[0]!.fd
+}
+
+/** What the app will see, and what the woken processes need to be told once. NODE_OPTIONS is the app's alone. */
+function environment(env: NodeJS.ProcessEnv): string[] {
+  const { NODE_OPTIONS, ...rest } = env
+  for (const name of INTERNAL) delete rest[name]
+  for (const option of Object.keys(TABLE)) delete rest[environmentName(option)]
+  if (NODE_OPTIONS) rest.LOOKOUT_NODE_OPTIONS = NODE_OPTIONS
+  return Object.entries({ ...rest, LOOKOUT_ADDON: addon }).map(([name, value]) => `${name}=${value}`)
+}

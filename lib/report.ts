@@ -1,0 +1,53 @@
+/** What a worker tells about an app that is starting: what it writes, what ends it, which files it is made of. */
+import type { ToMaster } from './channel.js'
+
+type Send = (message: ToMaster) => void
+
+/** The most of one write that is passed on: a page shows the tail. */
+const OUTPUT = 4096
+
+/** @param watch the master also wants to know each file as it is loaded */
+export function report(send: Send, watch: boolean): { done(): void } {
+  const restore = (['stdout', 'stderr'] as const).map(name => tee(name, text => send({ type: 'output', text })))
+  process.on('uncaughtExceptionMonitor', (error: unknown) => {
+    const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined }
+    send({ type: 'fault', fault: { message, ...(stack !== undefined && { stack }) } })
+  })
+  process.on('exit', () => send({ type: 'loaded', files: loadedFiles() }))
+  if (watch) (require('./loaded.js') as typeof import('./loaded.js')).reportLoaded(files => send({ type: 'loaded', files }))
+  return {
+    done() {
+      for (const undo of restore) undo()
+    },
+  }
+}
+
+function loadedFiles(): string[] {
+  return Object.keys(require.cache).filter(file => !file.startsWith(__dirname))
+}
+
+/** Also shows `see` what is written to a standard stream, which is made no sooner than the app asks for it. */
+function tee(name: 'stdout' | 'stderr', see: (text: string) => void): () => void {
+  const property = Object.getOwnPropertyDescriptor(process, name)
+  const getter = property?.get
+  if (!getter || !property.configurable) return () => {}
+  let stream: NodeJS.WriteStream | undefined
+  Object.defineProperty(process, name, {
+    ...property,
+    get() {
+      if (stream) return stream
+      stream = getter.call(process) as NodeJS.WriteStream
+      const { write } = stream
+      stream.write = function (this: NodeJS.WriteStream, ...args: Parameters<typeof write>) {
+        const [chunk] = args as unknown as [string | Uint8Array]
+        see((typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString()).slice(-OUTPUT))
+        return write.apply(this, args)
+      } as typeof stream.write
+      return stream
+    },
+  })
+  return () => {
+    Object.defineProperty(process, name, property)
+    if (stream) delete (stream as { write?: unknown }).write
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * The listening sockets that a process was started with: systemd's protocol (LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES),
+ * which lookout speaks, too. Neighbours of one name and port are one address to the app: `localhost` is two sockets.
+ */
+import { INTERNAL } from './config.js'
+import { posix } from './posix.js'
+
+/** SD_LISTEN_FDS_START: the first inherited socket. */
+const FIRST = 3
+
+/** What an app's listen() gets: one address of lookout's. */
+export interface Group {
+  fds: number[]
+  /** 0 for a unix socket. */
+  port: number
+  /** A unix socket's. */
+  path?: string
+}
+
+export interface Inherited {
+  groups: Group[]
+  /** Socket pair between master and worker 0, or this worker. */
+  channel: number
+  /** The shared statistics. */
+  stats: number
+}
+
+/** Reads what was inherited, and keeps it from the children that an app may start. */
+export function inherit(env: NodeJS.ProcessEnv): Inherited {
+  const count = Number(env.LISTEN_FDS)
+  const names = (env.LISTEN_FDNAMES ?? '').split(':')
+  const groups: Group[] = []
+  let before = ''
+  for (let index = 0; index < count; index++) {
+    const fd = FIRST + index
+    const [family, address, port] = posix.getsockname(fd)
+    const key = `${names[index]}:${port}`
+    const path = family === posix.AF_UNIX ? address : undefined
+    if (key === before && path === undefined) groups.at(-1)?.fds.push(fd)
+    else groups.push({ fds: [fd], port, ...(path !== undefined && { path }) })
+    before = key
+  }
+  for (let fd = FIRST; fd < FIRST + count + 2; fd++) posix.cloexec(fd, 1)
+  return { groups, channel: FIRST + count, stats: FIRST + count + 1 }
+}
+
+/** Removes what lookout's processes tell each other from an environment that others will see. */
+export function scrub(env: NodeJS.ProcessEnv): void {
+  for (const name of INTERNAL) delete env[name]
+}

@@ -1,0 +1,125 @@
+/**
+ * A worker: preloaded by `node --require` before the app, which is the real main module. It gives the app's servers
+ * lookout's sockets, tells the master how things stand, and drains when it is told to.
+ *
+ * Loaded in a process that lookout did not start (a child or a thread of the app), it does nothing.
+ */
+import type net from 'node:net'
+import { Activity } from './activity.js'
+import { Channel, type ToMaster, type ToWorker } from './channel.js'
+import { now } from './clock.js'
+import { type AppConfig, inherited } from './config.js'
+import { captureListen } from './listen.js'
+import { tracer } from './log.js'
+import { posix } from './posix.js'
+import { report } from './report.js'
+import { inherit, scrub } from './sockets.js'
+import { Stats } from './stats.js'
+
+/** ms between looks at what the worker is doing: a tenth of --idle, so that rest comes about when it should. */
+function checkInInterval(idle: number): number {
+  return idle === 0 ? 1000 : Math.min(1000, Math.max(10, idle / 10))
+}
+
+/** ms after the app was loaded for it to listen by itself, before its export is served. */
+const LISTENS_BY_ITSELF = 1000
+
+/** ms between the steps of a drain. */
+const STEP = 10
+
+/** How much of the grace requests may take, before the app's SIGTERM handlers run all the same. */
+const DRAIN = 0.8
+
+const config = inherited(process.env)
+if (config && process.env.LOOKOUT_WORKER !== undefined) run(config, Number(process.env.LOOKOUT_WORKER))
+
+function run(config: AppConfig, index: number): void {
+  const { groups, channel: fd, stats } = inherit(process.env)
+  scrub(process.env)
+  forgetPreload()
+  process.title = `lookout worker ${index} ${config.name}`
+  const trace = tracer(`worker:${index}`)
+
+  const activity = new Activity(new Stats(stats).slot(index))
+  const timer = setInterval(() => activity.checkIn(), checkInInterval(config.idle)).unref()
+  const channel = new Channel<ToWorker, ToMaster>(fd, obey, () => clearInterval(timer)) // the kernel kills us with the master
+  const startup = report(message => channel.send(message), config.watch)
+  const { acceptors } = captureListen(groups, () => true, listening)
+  serveExport(config.script, () => acceptors.size > 0)
+
+  function listening(server: net.Server): void {
+    activity.watch(server)
+    startup.done()
+    if (acceptors.size === 1) server.once('listening', () => channel.send({ type: 'ready' }))
+  }
+
+  function obey(message: ToWorker): void {
+    trace('%o', message)
+    switch (message.type) {
+      case 'quiet':
+        for (const acceptor of acceptors) acceptor.stop()
+        return look()
+      case 'resume':
+        for (const acceptor of acceptors) acceptor.start()
+        return
+      case 'stop':
+        clearInterval(timer)
+        for (const acceptor of [...acceptors]) {
+          if (message.final) acceptor.takeAll()
+          acceptor.close()
+        }
+        if (message.final) closeSockets(groups.flatMap(group => group.fds))
+        return drain(activity, message)
+    }
+  }
+
+  /** What was accepted or sent before the quiet has been read two turns of the event loop later. */
+  function look(): void {
+    setImmediate(() =>
+      setImmediate(() => {
+        const why = activity.checkIn()
+        channel.send({ type: 'quieted', active: why.length > 0 ? null : activity.lastActive, why })
+      }),
+    )
+  }
+}
+
+/** Children that the app forks, and its threads, start as they would under plain node. */
+function forgetPreload(): void {
+  const at = process.execArgv.indexOf(__filename)
+  if (at > 0) process.execArgv.splice(at - 1, 2)
+}
+
+/** The last listener of lookout's in this process is gone: who connects now is refused, and another may bind. */
+function closeSockets(fds: number[]): void {
+  for (const fd of fds) posix.close(fd)
+}
+
+/** Finishes what is in flight, then lets the app's own SIGTERM handlers end it; the master kills what is late. */
+function drain(activity: Activity, { grace, cut }: ToWorker & { type: 'stop' }): void {
+  const deadline = now() + grace * DRAIN
+  const handled = process.listenerCount('SIGTERM') > 0
+  const step = () => {
+    const { requests, others } = activity.drain(cut)
+    if (requests > 0 && now() < deadline) setTimeout(step, STEP)
+    else if (handled) process.kill(process.pid, 'SIGTERM')
+    else if (others > 0) setTimeout(step, STEP)
+    else process.exit()
+  }
+  step()
+}
+
+/** An app that has been loaded and does not listen may have exported what it serves with. */
+function serveExport(script: string, listens: () => boolean): void {
+  let attempted = false
+  const attempt = async () => {
+    if (attempted || listens()) return
+    attempted = true
+    const { exportsOfMain, serve } = require('./handler.js') as typeof import('./handler.js')
+    await serve(await exportsOfMain(script))
+  }
+  // At once where nothing else keeps the app going; else after a while, for it may be about to listen.
+  process.once('beforeExit', attempt)
+  const wait = (then: () => void) => setTimeout(then, LISTENS_BY_ITSELF).unref()
+  wait(() => wait(attempt)) // the first may be due as soon as a long load is over
+}
