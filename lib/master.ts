@@ -59,7 +59,7 @@ class Master {
     process.on('SIGINT', () => this.#end('stopped'))
     process.on('SIGQUIT', () => process.exit(1)) // the kernel kills the workers with us
     this.#changes.note([this.#config.script])
-    this.#adopt(0, Number(this.#env.LOOKOUT_WORKER_PID), this.#sockets.channel)
+    this.#adopt(0, Number(this.#env.LOOKOUT_WORKER_PID), this.#sockets.channel, Number(this.#env.LOOKOUT_WOKEN))
     this.#arm()
   }
 
@@ -69,9 +69,9 @@ class Master {
 
   // ---- Workers ----
 
-  #adopt(index: number, pid: number, channel: number): void {
+  #adopt(index: number, pid: number, channel: number, since?: number): void {
     const { bootTimeout } = this.#config
-    const worker = new WorkerHandle(index, pid, channel, this.#stats.slot(index), bootTimeout, event => this.#on(event))
+    const worker = new WorkerHandle(index, pid, channel, this.#stats.slot(index), bootTimeout, event => this.#on(event), since)
     this.#workers.set(index, worker)
     trace('%s started', worker.identity)
   }

@@ -54,6 +54,7 @@ function readyLine(config: AppConfig, groups: Bound[][]): string {
 function arrange(sockets: Bound[]): number {
   const open = fs.readdirSync('/proc/self/fd').map(Number)
   const first = Math.max(...open) + 1
+  for (const standard of [0, 1, 2]) posix.cloexec(standard, 0) // Node marks all that it inherits
   for (const socket of sockets) {
     const { fd } = socket
     socket.fd = posix.dup(fd, first)

@@ -20,7 +20,6 @@ const TAIL = 8192
 
 export class WorkerHandle {
   state: 'starting' | 'ready' | 'stopping' | 'ended' = 'starting'
-  readonly startedAt = now()
   /** When it listened; undefined until then. */
   readyAt?: number
   fault?: Fault
@@ -41,6 +40,7 @@ export class WorkerHandle {
     private readonly slot: Slot,
     bootTimeout: number,
     private readonly emit: (event: WorkerEvent) => void,
+    readonly startedAt = now(),
   ) {
     this.#pidfd = posix.pidfdOpen(pid)
     this.#watch = posix.poll(this.#pidfd, () => this.#reap())

@@ -1,0 +1,55 @@
+/** A client that tells apart how a request can fail, and verifies what it got. */
+import http from 'node:http'
+
+export interface Reply {
+  status: number
+  headers: http.IncomingHttpHeaders
+  body: string
+}
+
+export interface RequestOptions extends http.RequestOptions {
+  body?: string
+}
+
+/** Where a url of lookout's ready line leads: unix:/path, too. */
+export function target(url: string, path = '/'): http.RequestOptions {
+  if (url.startsWith('unix:')) return { socketPath: url.slice(5), path }
+  const { hostname, port } = new URL(url)
+  return { host: hostname.replace(/[[\]]/g, ''), port, path }
+}
+
+/** One request on a connection of its own (or of `options.agent`). Rejects with the system's error code. */
+export function request(url: string, path = '/', { body, ...options }: RequestOptions = {}): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const outgoing = http.request({ agent: false, ...target(url, path), ...options }, response => {
+      const chunks: Buffer[] = []
+      response.on('data', chunk => chunks.push(chunk))
+      response.on('error', reject)
+      response.on('end', () =>
+        resolve({ status: response.statusCode!, headers: response.headers, body: Buffer.concat(chunks).toString() }),
+      )
+    })
+    outgoing.on('error', reject)
+    outgoing.end(body)
+  })
+}
+
+export type Outcome = 'ok' | 'refused' | 'reset' | 'cut' | 'timeout' | 'wrong' | 'other'
+
+/** What became of a request, as the promises count it. */
+export async function outcome(url: string, path: string, right: (reply: Reply) => boolean): Promise<Outcome> {
+  try {
+    return right(await request(url, path, { timeout: 30_000 })) ? 'ok' : 'wrong'
+  } catch (error) {
+    switch ((error as NodeJS.ErrnoException).code) {
+      case 'ECONNREFUSED':
+        return 'refused'
+      case 'ECONNRESET':
+        return (error as Error).message === 'socket hang up' ? 'cut' : 'reset'
+      case 'ETIMEDOUT':
+        return 'timeout'
+      default:
+        return 'other'
+    }
+  }
+}
