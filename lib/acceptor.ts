@@ -67,7 +67,7 @@ export class Acceptor {
   #pause(): void {
     if (this.#state !== 'accepting') return
     this.stop()
-    setTimeout(() => this.start(), PAUSE).unref()
+    setTimeout(() => this.start(), PAUSE) // keeps the process going, as the listening socket does
   }
 
   #set(state: 'stopped' | 'accepting' | 'closed', action: Control): void {

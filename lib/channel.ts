@@ -37,7 +37,7 @@ export class Channel<Received, Sent> {
   readonly #socket: net.Socket
   #rest = ''
 
-  /** Never keeps the process alive by itself. Owns `fd`. */
+  /** Does not keep the process alive, unless told to. Owns `fd`. */
   constructor(fd: number, receive: (message: Received) => void, closed: () => void) {
     this.#socket = new net.Socket({ fd, readable: true, writable: true })
     this.#socket.setEncoding('utf8')
@@ -54,6 +54,12 @@ export class Channel<Received, Sent> {
   /** Written at once as long as the pair has room, so that even a dying process is heard. */
   send(message: Sent): void {
     if (!this.#socket.destroyed) this.#socket.write(`${JSON.stringify(message)}\n`)
+  }
+
+  /** Whether the process goes on for this channel's sake. */
+  keepAlive(on: boolean): void {
+    if (on) this.#socket.ref()
+    else this.#socket.unref()
   }
 
   close(): void {

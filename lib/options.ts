@@ -165,6 +165,7 @@ export function parse(argv: string[], env: NodeJS.ProcessEnv, version: string): 
     throw new Misuse(error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' '))
   }
   const given = Object.entries(program.opts()).filter(([key]) => program.getOptionValueSource(key) === 'cli')
-  const [app, ...args] = program.args as [string, ...string[]]
+  const [app, ...rest] = program.args as [string, ...string[]]
+  const args = rest[0] === '--' ? rest.slice(1) : rest
   return { app, args, options: { ...defaults(env), ...Object.fromEntries(given) } }
 }

@@ -57,10 +57,12 @@ function run(config: AppConfig, index: number): void {
     trace('%o', message)
     switch (message.type) {
       case 'quiet':
+        channel.keepAlive(true) // a socket that is not polled would not
         for (const acceptor of acceptors) acceptor.stop()
         return look()
       case 'resume':
         for (const acceptor of acceptors) acceptor.start()
+        channel.keepAlive(false)
         return
       case 'stop':
         clearInterval(timer)

@@ -1,0 +1,174 @@
+/** The promises that the README opens with, each by its name. */
+import fs from 'node:fs'
+import { expect } from 'chai'
+import { type Outcome, outcome, request } from './support/client.js'
+import { childrenOf, fixture, isAlive, Lookout, until } from './support/lookout.js'
+
+/** Deterministic, so that a failure can be had again. */
+function random(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state * 1664525 + 1013904223) >>> 0
+    return state / 2 ** 32
+  }
+}
+
+class Tally {
+  readonly counts: Partial<Record<Outcome, number>> = {}
+  total = 0
+
+  add(result: Outcome): void {
+    this.total++
+    this.counts[result] = (this.counts[result] ?? 0) + 1
+  }
+}
+
+const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
+
+/** CPU time of a process in clock ticks, and how often it was scheduled. */
+function effort(pid: number): string {
+  const [, , , , , , , , , , , , , utime, stime] = fs.readFileSync(`/proc/${pid}/stat`, 'latin1').split(' ')
+  const switches = /voluntary_ctxt_switches:\s*(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+  return `${utime} ${stime} ${switches}`
+}
+
+describe('promise 1: no connection is lost', () => {
+  for (const [name, address] of [
+    ['TCP', '127.0.0.1:0'],
+    ['a unix socket', '/tmp/lookout-edge.sock'],
+  ] as const) {
+    it(`over ${name}: 10,000 new connections hitting the idle edge, 50 cycles, 2 workers`, async function () {
+      this.timeout(120_000)
+      const IDLE = 50
+      const BURST = 200
+      const lookout = await Lookout.start(['--idle', `${IDLE}ms`, '-w', '2', '-l', address, fixture('plain.js')])
+      const tally = new Tally()
+      const next = random(1)
+      const wakes = () => lookout.count(/wakes/)
+      while (tally.total < 10_000 || wakes() < 50) {
+        await Promise.all(
+          Array.from({ length: BURST }, async () => {
+            await pause(next() * 30)
+            tally.add(await outcome(lookout.url, '/', ({ status, body }) => status === 200 && body === 'hello'))
+          }),
+        )
+        await pause(IDLE - 5 + next() * 30) // so that the edge is somewhere in the burst
+      }
+      expect(tally.counts).to.deep.equal({ ok: tally.total })
+      expect(lookout.stderr).to.not.match(/exited with code|was killed|cannot/)
+    })
+  }
+
+  it('by 1,000 first connections at once: one master, 1,000 answers', async () => {
+    const lookout = await Lookout.start([fixture('plain.js')])
+    const tally = new Tally()
+    await Promise.all(
+      Array.from({ length: 1000 }, async () => {
+        tally.add(await outcome(lookout.url, '/', ({ body }) => body === 'hello'))
+      }),
+    )
+    expect(tally.counts).to.deep.equal({ ok: 1000 })
+    expect(lookout.count(/wakes/)).to.equal(1)
+  })
+
+  it('by the death of a worker, but for what it had in flight', async () => {
+    const lookout = await Lookout.start(['-w', '2', fixture('plain.js')])
+    await request(lookout.url)
+    await until('two workers', () => lookout.count(/worker \d pid \d+ ready/) === 2)
+    const tally = new Tally()
+    const clients = Array.from({ length: 20 }, async () => {
+      for (let i = 0; i < 50; i++) tally.add(await outcome(lookout.url, '/', ({ body }) => body === 'hello'))
+    })
+    await until('under load', () => tally.total > 200)
+    process.kill(lookout.workers[0]!, 'SIGKILL')
+    await Promise.all(clients)
+    expect(tally.counts.refused ?? 0).to.equal(0)
+    expect(tally.total - tally.counts.ok!).to.be.at.most(20)
+    await until('a successor', () => lookout.workers.length === 2)
+  })
+
+  it('by stopping: what was accepted or waits is answered', async () => {
+    const lookout = await Lookout.start(['-w', '2', fixture('plain.js')])
+    await request(lookout.url)
+    const tally = new Tally()
+    const requests = Array.from({ length: 40 }, async () => {
+      tally.add(await outcome(lookout.url, '/slow?300', ({ body }) => body === 'slow'))
+    })
+    await until('all are in flight', () => connectionsTo(lookout.port) === 40)
+    expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
+    await Promise.all(requests)
+    expect(tally.counts).to.deep.equal({ ok: 40 })
+  })
+})
+
+/** Established connections to a port of 127.0.0.1, seen from the server's side. */
+function connectionsTo(port: number): number {
+  const hex = port.toString(16).toUpperCase().padStart(4, '0')
+  const lines = fs.readFileSync('/proc/net/tcp', 'latin1').split('\n')
+  return lines.filter(line => / [0-9A-F]{8}:([0-9A-F]{4}) \S+ 01 /.exec(line)?.[1] === hex).length
+}
+
+describe('promise 2: nothing of the app stays in memory at rest', () => {
+  it('one process, at most 160 kB of its own, no CPU time', async function () {
+    this.timeout(30_000)
+    const lookout = await Lookout.start(['--idle', '100ms', fixture('plain.js')])
+    await request(lookout.url)
+    await lookout.rests()
+    expect(childrenOf(lookout.pid)).to.deep.equal([])
+    expect(fs.readlinkSync(`/proc/${lookout.pid}/exe`)).to.match(/lookout$/)
+    const anonymous = /^Anonymous:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${lookout.pid}/smaps_rollup`, 'latin1'))
+    expect(Number(anonymous![1])).to.be.at.most(160)
+    const before = effort(lookout.pid)
+    const end = Date.now() + 10_000
+    await until('ten seconds', () => Date.now() > end, 11_000)
+    expect(effort(lookout.pid)).to.equal(before)
+  })
+})
+
+describe('promise 3: nothing keeps running unseen', () => {
+  async function awake(...options: string[]): Promise<{ lookout: Lookout; pids: number[] }> {
+    const lookout = await Lookout.start(['-w', '2', ...options, fixture('plain.js')])
+    await request(lookout.url)
+    await until('two workers', () => lookout.count(/worker \d pid \d+ ready/) === 2)
+    return { lookout, pids: [lookout.master!, ...lookout.workers] }
+  }
+
+  const gone = (pids: number[]) => until('all gone within a second', () => !pids.some(isAlive), 1000)
+
+  for (const spin of [false, true]) {
+    const how = spin ? ', a worker in a busy loop' : ''
+    it(`kill -9 of lookout${how}: all of it is gone in a second, and another binds at once`, async () => {
+      const { lookout, pids } = await awake()
+      if (spin) await request(lookout.url, '/spin')
+      lookout.signal('SIGKILL')
+      const successor = Lookout.start(['-l', `localhost:${lookout.port}`, fixture('plain.js')])
+      await gone(pids)
+      expect((await request((await successor).url)).body).to.equal('hello')
+    })
+
+    it(`kill -9 of the master${how}: its workers are gone in a second, the next connection wakes another`, async () => {
+      const { lookout, pids } = await awake()
+      if (spin) await request(lookout.url, '/spin')
+      process.kill(pids[0]!, 'SIGKILL')
+      await gone(pids)
+      expect((await request(lookout.url)).body).to.equal('hello')
+      expect(lookout.count(/wakes/)).to.equal(2)
+    })
+  }
+
+  it('kill -9 of the only worker, in a busy loop: another takes its place', async () => {
+    const lookout = await Lookout.start([fixture('plain.js')])
+    await request(lookout.url, '/spin')
+    process.kill(lookout.workers[0]!, 'SIGKILL')
+    expect((await request(lookout.url)).body).to.equal('hello')
+    expect(lookout.count(/wakes/)).to.equal(1)
+  })
+
+  it('what the app started goes with it', async () => {
+    const lookout = await Lookout.start(['--idle', '200ms', fixture('grandchild.js')])
+    const grandchild = Number((await request(lookout.url)).body)
+    expect(isAlive(grandchild)).to.equal(true)
+    await lookout.rests()
+    await gone([grandchild])
+  })
+})
