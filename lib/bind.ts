@@ -137,9 +137,10 @@ async function bindTcp(address: Address & { kind: 'tcp' }, options: BindOptions)
 }
 
 /** Opens and locks the file beside a socket's path. It says who holds it; whoever takes it away holds it, too. */
-function lock(path: string): number {
+function lock(path: string): { fd: number; left: boolean } {
   const file = `${path}.lock`
   for (;;) {
+    const left = fs.existsSync(file) // by a lookout that was killed, if it is not locked
     const fd = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW, 0o600)
     try {
       posix.flock(fd)
@@ -147,7 +148,7 @@ function lock(path: string): number {
       if (there?.ino === fs.fstatSync(fd).ino) {
         fs.ftruncateSync(fd)
         fs.writeSync(fd, `${process.pid}\n`, 0)
-        return fd
+        return { fd, left }
       }
     } catch (error) {
       const holder = fs.readFileSync(file, 'latin1').trim()
@@ -196,19 +197,19 @@ function listenUnix(path: string, options: BindOptions): number {
 
 async function bindUnix(address: Address & { kind: 'unix' }, options: BindOptions): Promise<Bound[]> {
   const { path } = address
-  let held: number | undefined
+  let held: { fd: number; left: boolean } | undefined
   try {
     held = lock(path)
-    const orphaned = /EADDRINUSE/ // its lock was free: what still listens may be what a killed lookout left
+    const { left } = held // then what still listens may be about to end
     const fd = await retry(
       () => listenUnix(path, options),
-      error => orphaned.test(error.message),
+      error => left && /EADDRINUSE/.test(error.message),
     )
-    return [{ fd, url: `unix:${path}`, lock: held, path }]
+    return [{ fd, url: `unix:${path}`, lock: held.fd, path }]
   } catch (error) {
-    if (held !== undefined) {
+    if (held) {
       fs.unlinkSync(`${path}.lock`)
-      fs.closeSync(held)
+      fs.closeSync(held.fd)
     }
     if (error instanceof Failure) throw error
     throw new Failure(`cannot bind ${path}: ${causeOf(error)}`)

@@ -1,5 +1,6 @@
 /** The files that an app is made of, and whether one has changed. Cheap: nothing is watched, files are looked at when asked. */
 import fs from 'node:fs'
+import path from 'node:path'
 
 /** "file:///a/b.mjs:3" and "(/a/b.js:3:5)" in a stack: the file of a syntax error is never loaded. */
 const IN_STACK = /(?:file:\/\/)?(\/[^\s:()]+\.[cm]?[jt]sx?):\d+/g
@@ -16,9 +17,11 @@ function stamp(file: string): string {
 export class Changes {
   readonly #stamps = new Map<string, string>()
 
-  /** Remembers how a file is now. */
+  /** Remembers how files are now, and their folders: what is missing may be about to be made there. */
   note(files: Iterable<string>): void {
-    for (const file of files) this.#stamps.set(file, stamp(file))
+    for (const file of files) {
+      for (const noted of [file, path.dirname(file)]) this.#stamps.set(noted, stamp(noted))
+    }
   }
 
   /** Whether a file differs from what was noted. */

@@ -39,6 +39,7 @@ function run(config: AppConfig, index: number): void {
   forgetPreload()
   process.title = `lookout worker ${index} ${config.name}`
   const trace = tracer(`worker:${index}`)
+  trace('loads %s', config.script)
 
   const activity = new Activity(new Stats(stats).slot(index))
   const timer = setInterval(() => activity.checkIn(), checkInInterval(config.idle)).unref()
@@ -66,6 +67,7 @@ function run(config: AppConfig, index: number): void {
         return
       case 'stop':
         clearInterval(timer)
+        channel.keepAlive(false)
         for (const acceptor of [...acceptors]) {
           if (message.final) acceptor.takeAll()
           acceptor.close()
@@ -100,11 +102,10 @@ function closeSockets(fds: number[]): void {
 /** Finishes what is in flight, then lets the app's own SIGTERM handlers end it; the master kills what is late. */
 function drain(activity: Activity, { grace, cut }: ToWorker & { type: 'stop' }): void {
   const deadline = now() + grace * DRAIN
-  const handled = process.listenerCount('SIGTERM') > 0
   const step = () => {
     const { requests, others } = activity.drain(cut)
     if (requests > 0 && now() < deadline) setTimeout(step, STEP)
-    else if (handled) process.kill(process.pid, 'SIGTERM')
+    else if (process.emit('SIGTERM', 'SIGTERM')) return // no signal is sent: nothing might be left that waits for it
     else if (others > 0) setTimeout(step, STEP)
     else process.exit()
   }

@@ -51,6 +51,8 @@ export interface StartOptions {
   cwd?: string
   /** How it is started instead of by node: ["valgrind", ...] */
   under?: string[]
+  /** Another node than the one that runs the tests. */
+  node?: string
 }
 
 export class Lookout {
@@ -79,9 +81,9 @@ export class Lookout {
   }
 
   /** Starts it with these arguments and does not wait. */
-  static spawn(args: string[], { env = {}, cwd, under = [] }: StartOptions = {}): Lookout {
+  static spawn(args: string[], { env = {}, cwd, under = [], node = process.execPath }: StartOptions = {}): Lookout {
     const [name, value] = MARK.split('=') as [string, string]
-    const [file, ...rest] = [...under, process.execPath, BIN, ...args] as [string, ...string[]]
+    const [file, ...rest] = [...under, node, BIN, ...args] as [string, ...string[]]
     const { NODE_V8_COVERAGE, NODE_ENV, ...inherited } = process.env
     // Coverage is taken where c8 asked for it.
     const coverage = NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE }
@@ -98,7 +100,7 @@ export class Lookout {
   static async start(args: string[], options?: StartOptions): Promise<Lookout> {
     const listens = args.some(arg => /^(-l|--listen)/.test(arg))
     const lookout = Lookout.spawn([...(listens ? [] : ['-l', 'localhost:0']), ...args], options)
-    await lookout.line(/ rests at /)
+    await lookout.line(/^lookout \d+: .* rests at .*\n/m)
     return lookout
   }
 
@@ -108,7 +110,7 @@ export class Lookout {
 
   /** The addresses of the ready line, in order: http://localhost:1234, unix:/path. */
   get addresses(): string[] {
-    return / rests at (.*)$/m.exec(this.stderr)?.[1]?.split(', ') ?? []
+    return /^lookout \d+: .* rests at (.*)$/m.exec(this.stderr)?.[1]?.split(', ') ?? []
   }
 
   get url(): string {
