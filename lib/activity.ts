@@ -139,7 +139,8 @@ export class Activity {
     ]
     const seen = `${this.slot[Field.requests]} ${this.#accepted}`
     if (reasons.length > 0) this.slot[Field.active] = Number.POSITIVE_INFINITY
-    else if (seen !== this.#seen || this.slot[Field.active] === Number.POSITIVE_INFINITY) this.slot[Field.active] = now()
+    else if (seen !== this.#seen || this.slot[Field.active] === Number.POSITIVE_INFINITY)
+      this.slot[Field.active] = now()
     this.#seen = seen
     this.slot[Field.checkin] = now()
     return reasons

@@ -72,13 +72,17 @@ export function attach(
   const family = group.path === undefined ? posix.AF_INET : posix.AF_UNIX
   const handleClass = classFor(family)
   // The server gets a duplicate, so that closing it leaves the group usable for the next listen().
-  const listenOptions: FdOptions = { fd: posix.dup(group.fds[0]!, 3), ...(options.signal && { signal: options.signal }) }
+  const listenOptions: FdOptions = {
+    fd: posix.dup(group.fds[0]!, 3),
+    ...(options.signal && { signal: options.signal }),
+  }
   listenQuietly(internals, handleClass, listenOptions, options.callback)
   const handle = internals._handle
   if (!handle) return undefined
   if (group.path !== undefined) internals._pipeName = group.path
 
-  const full = () => server.maxConnections != null && server.maxConnections > 0 && internals._connections >= server.maxConnections
+  const full = () =>
+    server.maxConnections != null && server.maxConnections > 0 && internals._connections >= server.maxConnections
   const acceptor = new Acceptor(
     group.fds,
     () => !full() && (options.admit?.() ?? true),

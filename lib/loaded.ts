@@ -16,7 +16,9 @@ export async function load(url, context, next) { port.postMessage(url); return n
 `
 
 type ModuleHooks = typeof module & {
-  registerHooks?(hooks: { load(url: string, context: unknown, next: (url: string, context: unknown) => unknown): unknown }): void
+  registerHooks?(hooks: {
+    load(url: string, context: unknown, next: (url: string, context: unknown) => unknown): unknown
+  }): void
   _load(...args: unknown[]): unknown
 }
 

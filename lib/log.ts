@@ -9,7 +9,8 @@ export function say(who: string, text: string): void {
     fs.writeSync(2, `${who}: ${text}\n`)
   } catch (error) {
     // A closed or full log must not stop the service; whoever reads it sees the gap.
-    if (!['EPIPE', 'EAGAIN', 'EIO', 'ENOSPC', 'EBADF'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    if (!['EPIPE', 'EAGAIN', 'EIO', 'ENOSPC', 'EBADF'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      throw error
   }
 }
 

@@ -4,7 +4,7 @@
  *
  * Whatever happens comes in as an event and is acted on in one place; `phase` says what the master is about.
  */
-import type { StandIn } from './stand-in.js'
+
 import { Backoff } from './backoff.js'
 import { Changes, filesIn } from './changes.js'
 import { duration, now } from './clock.js'
@@ -15,6 +15,7 @@ import type { Failing } from './page.js'
 import { posix } from './posix.js'
 import { type Inherited, inherit, scrub } from './sockets.js'
 import { spawnWorker } from './spawn.js'
+import type { StandIn } from './stand-in.js'
 import { Stats } from './stats.js'
 import { type Ending, type WorkerEvent, WorkerHandle } from './worker-handle.js'
 
@@ -71,7 +72,15 @@ class Master {
 
   #adopt(index: number, pid: number, channel: number, since?: number): void {
     const { bootTimeout } = this.#config
-    const worker = new WorkerHandle(index, pid, channel, this.#stats.slot(index), bootTimeout, event => this.#on(event), since)
+    const worker = new WorkerHandle(
+      index,
+      pid,
+      channel,
+      this.#stats.slot(index),
+      bootTimeout,
+      event => this.#on(event),
+      since,
+    )
     this.#workers.set(index, worker)
     trace('%s started', worker.identity)
   }
@@ -110,7 +119,10 @@ class Master {
     const what = worker.fault && worker.readyAt === undefined ? 'the app failed to start' : `the app ${how} ${when}`
     this.#failure = { what, ...worker.fault, output: worker.output }
     this.#changes.note(filesIn(worker.fault?.stack ?? ''))
-    say(`master ${process.pid}`, `${worker.identity} ${how} ${when}${worker.fault ? `: ${worker.fault.message.split('\n', 1)[0]}` : ''}`)
+    say(
+      `master ${process.pid}`,
+      `${worker.identity} ${how} ${when}${worker.fault ? `: ${worker.fault.message.split('\n', 1)[0]}` : ''}`,
+    )
   }
 
   /** Starts what is wanted and missing; while nothing works, one worker at a time, and only when somebody asks. */
@@ -195,7 +207,8 @@ class Master {
     clearTimeout(this.#timer)
     if (this.#config.idle === 0 || this.#phase !== 'running') return
     const interval = Math.min(1000, Math.max(10, this.#config.idle / 10))
-    for (const worker of this.#workers.values()) this.#idle.touch(Math.min(now(), worker.lastActive(4 * interval + 100)))
+    for (const worker of this.#workers.values())
+      this.#idle.touch(Math.min(now(), worker.lastActive(4 * interval + 100)))
     const remaining = this.#idle.remaining(now())
     if (remaining > 0) this.#timer = setTimeout(() => this.#arm(), Math.max(1, Math.min(remaining, interval)))
     else this.#look()

@@ -63,7 +63,12 @@ export const TABLE: Record<keyof Options, Entry> = {
     parse: parseAddress,
     repeat: true,
   },
-  idle: { flags: '-i, --idle <time>', default: '30s', help: 'rest after this long without work; 0: never', parse: parseTime },
+  idle: {
+    flags: '-i, --idle <time>',
+    default: '30s',
+    help: 'rest after this long without work; 0: never',
+    parse: parseTime,
+  },
   workers: { flags: '-w, --workers <n>', default: '1', help: 'processes that serve; auto: one a core', parse: workers },
   name: { flags: '--name <name>', help: 'what to call the app (its file or folder)', parse: text => text },
   grace: { flags: '--grace <time>', default: '30s', help: 'what a stopped worker has to finish', parse: parseTime },
@@ -119,7 +124,10 @@ function command(version: string): Command {
     .passThroughOptions()
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
-    .addHelpText('after', '\nTIME is 30, 30s, 500ms, 5m or 1h. Every option is also read from the environment: LOOKOUT_IDLE for --idle.')
+    .addHelpText(
+      'after',
+      '\nTIME is 30, 30s, 500ms, 5m or 1h. Every option is also read from the environment: LOOKOUT_IDLE for --idle.',
+    )
   for (const entry of Object.values(TABLE)) {
     const option = new Option(entry.flags, entry.default ? `${entry.help} (default: ${entry.default})` : entry.help)
     if (entry.parse) {

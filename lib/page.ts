@@ -16,7 +16,7 @@ export interface Page {
   body: string
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`)
 }
 
@@ -27,7 +27,7 @@ function plain(text: string): string {
 }
 
 function section(title: string, text: string | undefined): string {
-  return text?.trim() ? `<h2>${title}</h2><pre>${escape(plain(text.trim()))}</pre>` : ''
+  return text?.trim() ? `<h2>${title}</h2><pre>${escapeHtml(plain(text.trim()))}</pre>` : ''
 }
 
 const STYLE = `:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem}
@@ -38,17 +38,21 @@ pre{font:13px/1.5 ui-monospace,monospace;padding:1rem;overflow:auto;border-radiu
 function html({ name, what, message, stack, output, retryAfter }: Failing): string {
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${escape(name)} does not run</title><style>${STYLE}</style>
-<h1>${escape(name)} does not run</h1>
-<p>${escape(what)}. Fix it and reload this page; without a change, the next try is in ${retryAfter} s.</p>
-${message ? `<p class="message">${escape(plain(message))}</p>` : ''}
+<title>${escapeHtml(name)} does not run</title><style>${STYLE}</style>
+<h1>${escapeHtml(name)} does not run</h1>
+<p>${escapeHtml(what)}. Fix it and reload this page; without a change, the next try is in ${retryAfter} s.</p>
+${message ? `<p class="message">${escapeHtml(plain(message))}</p>` : ''}
 ${section('Stack', stack)}${section('What it wrote last', output)}
 </html>
 `
 }
 
 function text({ name, what, message, stack, output, retryAfter }: Failing): string {
-  const parts = [`${name} does not run: ${what}. Next try in ${retryAfter} s.`, stack ?? message, output && `It wrote last:\n${output.trim()}`]
+  const parts = [
+    `${name} does not run: ${what}. Next try in ${retryAfter} s.`,
+    stack ?? message,
+    output && `It wrote last:\n${output.trim()}`,
+  ]
   return `${plain(parts.filter(Boolean).join('\n\n'))}\n`
 }
 
@@ -76,9 +80,16 @@ export function render(failing: Failing, accept: string, production: boolean): P
       return { type: 'application/json', body: `${JSON.stringify({ error, ...details })}\n` }
     }
     case 'html':
-      if (production) return { type: 'text/html; charset=utf-8', body: '<!doctype html><p>The service is unavailable, please try again.</p>\n' }
+      if (production)
+        return {
+          type: 'text/html; charset=utf-8',
+          body: '<!doctype html><p>The service is unavailable, please try again.</p>\n',
+        }
       return { type: 'text/html; charset=utf-8', body: html(shown) }
     case 'text':
-      return { type: 'text/plain; charset=utf-8', body: production ? 'The service is unavailable, please try again.\n' : text(shown) }
+      return {
+        type: 'text/plain; charset=utf-8',
+        body: production ? 'The service is unavailable, please try again.\n' : text(shown),
+      }
   }
 }

@@ -14,7 +14,8 @@ export function report(send: Send, watch: boolean): { done(): void } {
     send({ type: 'fault', fault: { message, ...(stack !== undefined && { stack }) } })
   })
   process.on('exit', () => send({ type: 'loaded', files: loadedFiles() }))
-  if (watch) (require('./loaded.js') as typeof import('./loaded.js')).reportLoaded(files => send({ type: 'loaded', files }))
+  if (watch)
+    (require('./loaded.js') as typeof import('./loaded.js')).reportLoaded(files => send({ type: 'loaded', files }))
   return {
     done() {
       for (const undo of restore) undo()

@@ -9,7 +9,8 @@ function mainOf(app: string, folder: string): string {
   try {
     main = JSON.parse(fs.readFileSync(file, 'utf8')).main
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new Misuse(`cannot run ${app}: a folder without package.json`)
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new Misuse(`cannot run ${app}: a folder without package.json`)
     throw new Misuse(`cannot run ${app}: package.json: ${causeOf(error)}`)
   }
   if (typeof main !== 'string' || main === '') throw new Misuse(`cannot run ${app}: its package.json has no "main"`)

@@ -15,7 +15,12 @@ export function workerArgv(): string[] {
  * @param env the master's own environment as it was inherited
  * @throws the system's error
  */
-export function spawnWorker(index: number, sockets: Inherited, stats: Stats, env: NodeJS.ProcessEnv): { pid: number; channel: number } {
+export function spawnWorker(
+  index: number,
+  sockets: Inherited,
+  stats: Stats,
+  env: NodeJS.ProcessEnv,
+): { pid: number; channel: number } {
   const [file, ...args] = workerArgv()
   const [ours, theirs] = posix.socketpair()
   const listeners = sockets.groups.flatMap(group => group.fds)

@@ -27,7 +27,9 @@ export class StandIn {
       const server = http.createServer((request, response) => answer(request, response, hooks.failing()))
       server.headersTimeout = server.requestTimeout = PATIENCE
       server.on('upgrade', (_request, socket) => {
-        socket.end(`HTTP/1.1 503 Service Unavailable\r\nRetry-After: ${hooks.failing().retryAfter}\r\nConnection: close\r\n\r\n`)
+        socket.end(
+          `HTTP/1.1 503 Service Unavailable\r\nRetry-After: ${hooks.failing().retryAfter}\r\nConnection: close\r\n\r\n`,
+        )
       })
       const acceptor = attach(server, group, { admit: () => hooks.admit() })
       this.#servers.push(server)

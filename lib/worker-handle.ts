@@ -91,7 +91,12 @@ export class WorkerHandle {
         clearTimeout(this.#deadline)
         return this.emit({ type: 'ready', worker: this })
       case 'quieted':
-        return this.emit({ type: 'quieted', worker: this, active: message.active ?? Number.POSITIVE_INFINITY, why: message.why })
+        return this.emit({
+          type: 'quieted',
+          worker: this,
+          active: message.active ?? Number.POSITIVE_INFINITY,
+          why: message.why,
+        })
       case 'fault':
         this.fault = message.fault
         return

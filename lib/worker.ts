@@ -105,7 +105,8 @@ function drain(activity: Activity, { grace, cut }: ToWorker & { type: 'stop' }):
   const step = () => {
     const { requests, others } = activity.drain(cut)
     if (requests > 0 && now() < deadline) setTimeout(step, STEP)
-    else if (process.emit('SIGTERM', 'SIGTERM')) return // no signal is sent: nothing might be left that waits for it
+    else if (process.emit('SIGTERM', 'SIGTERM'))
+      return // no signal is sent: nothing might be left that waits for it
     else if (others > 0) setTimeout(step, STEP)
     else process.exit()
   }

@@ -69,7 +69,9 @@ describe('documentation', () => {
       })
 
       it('is in --help, with its default', () => {
-        expect(help).to.include(`${option.flags} ${option.help}${option.default ? ` (default: ${option.default})` : ''}`)
+        expect(help).to.include(
+          `${option.flags} ${option.help}${option.default ? ` (default: ${option.default})` : ''}`,
+        )
       })
     })
   }
@@ -94,7 +96,10 @@ describe('documentation', () => {
 
   it('the man page is clean under groff -Wall -man', () => {
     const { error, status, stderr } = spawnSync('groff', ['-Wall', '-man', '-Tutf8', PAGE], { encoding: 'utf8' })
-    if (error) throw new Error(`groff is needed to check ${PAGE}, and cannot be run: ${error.message} (Debian: apt install groff)`)
+    if (error)
+      throw new Error(
+        `groff is needed to check ${PAGE}, and cannot be run: ${error.message} (Debian: apt install groff)`,
+      )
     expect(stderr).to.equal('')
     expect(status).to.equal(0)
   })

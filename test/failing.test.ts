@@ -34,7 +34,9 @@ describe('promise 4: a broken app never spins', () => {
     expect(headers['cache-control']).to.equal('no-store')
     expect(body).to.contain('no &#60;database&#62;').and.to.contain('app.js:2').and.to.contain('reading config')
     expect(body).to.not.contain('<database>').and.to.not.contain('\u001b')
-    expect(lookout.stderr).to.match(/^master \d+: worker 0 pid \d+ exited with code 1 before it listened: no <database>$/m)
+    expect(lookout.stderr).to.match(
+      /^master \d+: worker 0 pid \d+ exited with code 1 before it listened: no <database>$/m,
+    )
   })
 
   it('says it in JSON, or in text', async () => {
@@ -92,7 +94,8 @@ describe('promise 4: a broken app never spins', () => {
       const lookout = await Lookout.start([file])
       const first = await request(lookout.url)
       expect(first.status).to.equal(503)
-      if (what === 'an exit') expect(first.body).to.contain('exited with code 3').and.to.contain('DATABASE_URL is not set')
+      if (what === 'an exit')
+        expect(first.body).to.contain('exited with code 3').and.to.contain('DATABASE_URL is not set')
       if (name === 'app.js') fs.writeFileSync(file, GOOD)
       else fs.writeFileSync(file, `import http from 'node:http'\n${GOOD.replace("require('node:http')", 'http')}`)
       expect((await request(lookout.url)).body).to.equal('fixed')

@@ -24,12 +24,24 @@ describe('app kinds', () => {
   }
 
   it('finds all of them', () => {
-    expect(HELLO).to.include.members(['http.js', 'http.mjs', 'express.js', 'fastify.js', 'koa.js', 'hono.mjs', 'fetch.mjs'])
+    expect(HELLO).to.include.members([
+      'http.js',
+      'http.mjs',
+      'express.js',
+      'fastify.js',
+      'koa.js',
+      'hono.mjs',
+      'fetch.mjs',
+    ])
   })
 
   it('tells server.address() of lookout', async () => {
     const lookout = await start('promise.mjs')
-    expect(JSON.parse((await request(lookout.url)).body)).to.deep.equal({ address: '127.0.0.1', family: 'IPv4', port: lookout.port })
+    expect(JSON.parse((await request(lookout.url)).body)).to.deep.equal({
+      address: '127.0.0.1',
+      family: 'IPv4',
+      port: lookout.port,
+    })
   })
 
   it('lets a server close and listen again, and count its connections', async () => {
@@ -53,7 +65,9 @@ describe('app kinds', () => {
     const lookout = await start('http2.js')
     const session = http2.connect(`http://127.0.0.1:${lookout.port}`)
     const stream = session.request({ ':path': '/' })
-    const body = await new Promise((resolve, reject) => stream.setEncoding('utf8').on('data', resolve).on('error', reject))
+    const body = await new Promise((resolve, reject) =>
+      stream.setEncoding('utf8').on('data', resolve).on('error', reject),
+    )
     await new Promise<void>(resolve => session.close(resolve))
     expect(body).to.equal('hello')
   })
@@ -103,7 +117,14 @@ describe('what an app sees', () => {
   })
 
   it('has its own environment and nothing of ours, in every worker', async () => {
-    const env = { LISTEN_FDS: '7', LISTEN_PID: '1', LISTEN_FDNAMES: 'x', LOOKOUT_IDLE: '20s', MINE: 'kept', NODE_OPTIONS: '--no-warnings' }
+    const env = {
+      LISTEN_FDS: '7',
+      LISTEN_PID: '1',
+      LISTEN_FDNAMES: 'x',
+      LOOKOUT_IDLE: '20s',
+      MINE: 'kept',
+      NODE_OPTIONS: '--no-warnings',
+    }
     const lookout = await Lookout.start(['-w', '2', fixture('plain.js')], { env })
     await request(lookout.url)
     await until('two workers', () => lookout.workers.length === 2)

@@ -40,7 +40,12 @@ describe('signals', () => {
   it('nobody is accepted once it is stopping: the address is free', async () => {
     const { lookout, answer } = await inFlight(600)
     lookout.signal('SIGTERM')
-    await until('refused', () => request(lookout.url).then(() => false, error => error.code === 'ECONNREFUSED'))
+    await until('refused', () =>
+      request(lookout.url).then(
+        () => false,
+        error => error.code === 'ECONNREFUSED',
+      ),
+    )
     expect(await answer).to.equal('slow')
   })
 

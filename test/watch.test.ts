@@ -8,11 +8,13 @@ import { fixture, Lookout, ROOT, temporaryFolder, until } from './support/lookou
 
 const KINDS = {
   'a required module': {
-    'app.js': "const answer = require('./answer.js'); require('node:http').createServer((q, s) => s.end(answer)).listen(3000)",
+    'app.js':
+      "const answer = require('./answer.js'); require('node:http').createServer((q, s) => s.end(answer)).listen(3000)",
     'answer.js': "module.exports = 'ANSWER'",
   },
   'an imported module': {
-    'app.mjs': "import http from 'node:http'; import answer from './answer.js'; http.createServer((q, s) => s.end(answer)).listen(3000)",
+    'app.mjs':
+      "import http from 'node:http'; import answer from './answer.js'; http.createServer((q, s) => s.end(answer)).listen(3000)",
     'package.json': '{"type":"module"}',
     'answer.js': "export default 'ANSWER'",
   },
@@ -27,7 +29,8 @@ describe('--watch', () => {
     it(`reloads when ${what} changes`, async () => {
       const folder = temporaryFolder()
       const write = (answer: string) => {
-        for (const [name, text] of Object.entries(files)) fs.writeFileSync(path.join(folder, name), text.replace('ANSWER', answer))
+        for (const [name, text] of Object.entries(files))
+          fs.writeFileSync(path.join(folder, name), text.replace('ANSWER', answer))
       }
       write('first')
       const lookout = await Lookout.start(['--watch', path.join(folder, Object.keys(files)[0]!)])

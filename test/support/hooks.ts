@@ -19,8 +19,8 @@ function leftovers(): string[] {
 export const mochaHooks = {
   async afterEach(): Promise<void> {
     for (let undo = cleanups.pop(); undo; undo = cleanups.pop()) await undo()
-    let left: string[] = []
-    await until('nothing left behind', () => (left = leftovers()).length === 0, 3000).catch(() => {
+    await until('nothing left behind', () => leftovers().length === 0, 3000).catch(() => {
+      const left = leftovers()
       for (const line of left) process.kill(Number.parseInt(line, 10), 'SIGKILL')
       throw new Error(`left behind:\n${left.join('\n')}`)
     })

@@ -21,7 +21,11 @@ export interface Ended {
  * The value of `condition` once it is truthy; it is asked every few ms, and an error it throws counts as not yet.
  * @throws after `deadline` ms, with `what` and the last error
  */
-export async function until<T>(what: string, condition: () => T | Promise<T>, deadline = 10_000): Promise<NonNullable<T>> {
+export async function until<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  deadline = 10_000,
+): Promise<NonNullable<T>> {
   const end = Date.now() + deadline
   let last: unknown
   for (;;) {
@@ -31,7 +35,8 @@ export async function until<T>(what: string, condition: () => T | Promise<T>, de
     } catch (error) {
       last = error
     }
-    if (Date.now() > end) throw new Error(`not within ${deadline} ms: ${what}${last ? ` (${(last as Error).message})` : ''}`)
+    if (Date.now() > end)
+      throw new Error(`not within ${deadline} ms: ${what}${last ? ` (${(last as Error).message})` : ''}`)
     await new Promise(resolve => setTimeout(resolve, 5))
   }
 }

@@ -1,0 +1,73 @@
+/** What rest costs: no time, next to no memory, and no more of it after a thousand wakes. */
+
+import fs from 'node:fs'
+import { expect } from 'chai'
+import { until } from '../support/lookout.js'
+import { asBuilt, FINE, once, Resting } from './resting.js'
+
+/** kB, by the kernel's own count of its pages. */
+function memoryOf(pid: number): { rss: number; anonymous: number } {
+  const rollup = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
+  const kilobytes = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB$`, 'm').exec(rollup)?.[1])
+  return { rss: kilobytes('Rss'), anonymous: kilobytes('Anonymous') }
+}
+
+/** Whatever would move if it did anything: its time in clock ticks, and how often it went to sleep or was interrupted. */
+function activityOf(pid: number): string {
+  const ticks = fs
+    .readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')
+    .slice(11, 15)
+  const switches = fs.readFileSync(`/proc/${pid}/status`, 'utf8').match(/^\w*voluntary_ctxt_switches:\s+\d+$/gm)
+  return [...ticks, ...switches!].join(' ')
+}
+
+async function sleeps(pid: number): Promise<void> {
+  await until('it sleeps', () => / S /.test(fs.readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\)/s, '')))
+}
+
+describe('the resting program at rest', () => {
+  it('does nothing at all', async () => {
+    const lookout = await Resting.start(asBuilt, [once])
+    await sleeps(lookout.pid)
+    const before = activityOf(lookout.pid)
+    // Meanwhile another is busy, for 100 and 200 and 400 ms at least.
+    const other = await Resting.start(asBuilt, [{ master: ['exit', '1'] }])
+    other.connect()
+    await other.line(/next try in 800 ms$/)
+    expect(activityOf(lookout.pid)).to.equal(before)
+    expect(activityOf(other.pid)).not.to.equal(before)
+    await other.end('SIGTERM')
+    expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
+  })
+
+  it('has at most 160 kB of its own', async () => {
+    const lookout = await Resting.start(asBuilt, [once])
+    await sleeps(lookout.pid)
+    // Anonymous is all that it has written: heap, stack, and its copies of the pages of .data. Private_Dirty would count
+    // the file's own pages, too, for as long as a binary that was just linked has not been written back to the disk.
+    expect(memoryOf(lookout.pid).anonymous).to.be.within(4, 160)
+    expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
+  })
+
+  it('has neither more memory nor more descriptors after 1,000 wakes', async () => {
+    const lookout = await Resting.start(asBuilt, [once], { quiet: true })
+    const masters = new Set<number>()
+    const wakes = async (count: number) => {
+      for (let i = 0; i < count; i++) {
+        const client = lookout.connect()
+        masters.add(await client.served)
+        client.close()
+      }
+      await until('at rest', () => fs.readFileSync(`/proc/${lookout.pid}/task/${lookout.pid}/children`, 'utf8') === '')
+      await sleeps(lookout.pid)
+    }
+    await wakes(10)
+    const before = { ...memoryOf(lookout.pid), fds: fs.readdirSync(`/proc/${lookout.pid}/fd`) }
+    await wakes(1000)
+    expect({ ...memoryOf(lookout.pid), fds: fs.readdirSync(`/proc/${lookout.pid}/fd`) }).to.deep.equal(before)
+    expect(masters.size).to.equal(1010)
+    expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
+  })
+})
