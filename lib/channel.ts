@@ -23,7 +23,8 @@ export interface Fault {
 
 /** What a worker tells its master. */
 export type ToMaster =
-  | { type: 'ready' }
+  /** The app listens; `served` has the indexes of the addresses that its servers got until now. */
+  | { type: 'ready'; served: number[] }
   /** `active`: ms, monotonic; null while there is work, for which `why` has the reasons. */
   | { type: 'quieted'; active: number | null; why: string[] }
   /** An exception is about to end the worker. */

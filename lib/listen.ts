@@ -1,4 +1,7 @@
-/** Replaces net.Server.prototype.listen: the app's first listen() gets lookout's first address, the next the next. */
+/**
+ * Replaces net.Server.prototype.listen: the app's first listen() gets lookout's first address, the next the next; but one that
+ * asks for the very port of an address gets that.
+ */
 import net from 'node:net'
 import type { Acceptor } from './acceptor.js'
 import { attach } from './attach.js'
@@ -12,6 +15,8 @@ type ListenArguments = Parameters<typeof net.Server.prototype.listen> | unknown[
 export interface Capture {
   /** The acceptors of the servers that listen on lookout's sockets now. */
   acceptors: Set<Acceptor>
+  /** The addresses that they got. */
+  taken: Set<Group>
 }
 
 /** The port that is asked for, 0 where none is. */
@@ -27,12 +32,17 @@ export function captureListen(groups: Group[], admit: () => boolean, onListen: (
   const acceptors = new Set<Acceptor>()
   const native = net.Server.prototype.listen
 
-  net.Server.prototype.listen = function (this: net.Server, ...args: ListenArguments): net.Server {
-    const port = portOf(args)
+  /** The address of the port that is asked for, else the next. */
+  function choose(port: number): Group | undefined {
+    const same = (group: Group) => port !== 0 && group.port === port
     // A second listen() for a port already given (Fastify tries every address of localhost) meets the kernel, as it would.
-    const given = port !== 0 && [...taken].some(group => group.port === port)
-    const group = given || this.listening ? undefined : free.shift()
+    return free.find(same) ?? ([...taken].some(same) ? undefined : free[0])
+  }
+
+  net.Server.prototype.listen = function (this: net.Server, ...args: ListenArguments): net.Server {
+    const group = this.listening ? undefined : choose(portOf(args))
     if (!group) return (native as (...args: unknown[]) => net.Server).apply(this, args)
+    free.splice(free.indexOf(group), 1)
     taken.add(group)
     const last = args.at(-1)
     const signal = (args[0] as net.ListenOptions | undefined)?.signal
@@ -53,5 +63,5 @@ export function captureListen(groups: Group[], admit: () => boolean, onListen: (
     }
     return this
   } as typeof net.Server.prototype.listen
-  return { acceptors }
+  return { acceptors, taken }
 }

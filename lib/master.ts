@@ -12,8 +12,8 @@ import { type AppConfig, inherited } from './config.js'
 import { Idle } from './idle.js'
 import { say, tracer } from './log.js'
 import type { Failing } from './page.js'
-import { posix } from './posix.js'
-import { type Inherited, inherit, scrub } from './sockets.js'
+import { Control, posix } from './posix.js'
+import { type Group, type Inherited, inherit, scrub } from './sockets.js'
 import { spawnWorker } from './spawn.js'
 import type { StandIn } from './stand-in.js'
 import { Stats } from './stats.js'
@@ -24,7 +24,7 @@ const trace = tracer('master')
 /** ms that workers have to answer whether they are idle; who does not answer is busy. */
 const ANSWER = 1000
 /** ms of drain when lookout itself is gone: nothing outlives it by more than a second. */
-const ORPHAN_GRACE = 700
+const ORPHAN_GRACE = 500
 
 type Phase = 'running' | 'looking' | 'ending'
 
@@ -56,6 +56,13 @@ class Master {
 
   run(): void {
     process.title = `lookout master ${this.#config.name}`
+    // Not a signal: one that came before there is a handler would kill us. The end of file stays until it is read.
+    posix.cloexec(this.#sockets.lifeline, 1)
+    const lifeline = posix.poll(this.#sockets.lifeline, () => {
+      posix.control(lifeline, Control.close)
+      this.#end('stopped')
+    })
+    posix.control(lifeline, Control.start)
     process.on('SIGTERM', () => this.#end('stopped'))
     process.on('SIGINT', () => this.#end('stopped'))
     process.on('SIGQUIT', () => process.exit(1)) // the kernel kills the workers with us
@@ -234,10 +241,22 @@ class Master {
 
   /** Everybody has answered. Work, or somebody who waits to be accepted: go on. */
   #looked(): void {
-    const waiting = this.#sockets.groups.some(({ fds }) => fds.some(fd => posix.readable(fd) > 0))
-    if (waiting) this.#idle.touch(now())
+    const served = new Set([...this.#workers.values()].flatMap(worker => worker.served))
+    for (const [index, group] of this.#sockets.groups.entries()) {
+      if (!group.fds.some(fd => posix.readable(fd) > 0)) continue
+      if (served.has(index) || this.#workers.size === 0) this.#idle.touch(now())
+      else this.#turnAway(group)
+    }
     if (this.#idle.remaining(now()) > 0) this.#resume()
     else this.#end(`idle ${duration(this.#config.idle)}`)
+  }
+
+  /** The app does not listen there: who connects would wait for ever, and keep it awake, or wake it again and again. */
+  #turnAway({ fds, path, port }: Group): void {
+    for (const waiting of fds) {
+      for (let fd = posix.accept(waiting); fd >= 0; fd = posix.accept(waiting)) posix.close(fd)
+    }
+    say(`master ${process.pid}`, `closed connections to ${path ?? `port ${port}`}: the app does not listen there`)
   }
 
   #resume(): void {
@@ -271,12 +290,14 @@ class Master {
       this.#leave()
     })
     if (final) for (const { fds } of this.#sockets.groups) for (const fd of fds) posix.close(fd)
-    if (orphaned) setTimeout(() => process.exit(1), ORPHAN_GRACE + 100).unref()
+    if (orphaned) setTimeout(() => process.kill(-process.pid, 'SIGKILL'), ORPHAN_GRACE + 100).unref()
     this.#leave()
   }
 
   #leave(): void {
-    if (this.#workers.size === 0 && !this.#standIn) process.exit(0)
+    if (this.#workers.size > 0 || this.#standIn) return
+    if (process.ppid !== this.#lookout) process.kill(-process.pid, 'SIGKILL') // our group: nobody is left to bury it
+    process.exit(0)
   }
 }
 

@@ -23,6 +23,8 @@ export interface Inherited {
   channel: number
   /** The shared statistics. */
   stats: number
+  /** A master's: its end of file means that lookout is gone, or wants it to be. A worker has none. */
+  lifeline: number
 }
 
 /** Reads what was inherited, and keeps it from the children that an app may start. */
@@ -41,7 +43,7 @@ export function inherit(env: NodeJS.ProcessEnv): Inherited {
     before = key
   }
   for (let fd = FIRST; fd < FIRST + count + 2; fd++) posix.cloexec(fd, 1)
-  return { groups, channel: FIRST + count, stats: FIRST + count + 1 }
+  return { groups, channel: FIRST + count, stats: FIRST + count + 1, lifeline: FIRST + count + 2 }
 }
 
 /** Removes what lookout's processes tell each other from an environment that others will see. */

@@ -22,6 +22,8 @@ export class WorkerHandle {
   state: 'starting' | 'ready' | 'stopping' | 'ended' = 'starting'
   /** When it listened; undefined until then. */
   readyAt?: number
+  /** The indexes of the addresses that its app listens on. */
+  served: number[] = []
   fault?: Fault
   output = ''
   readonly #pidfd: number
@@ -85,6 +87,7 @@ export class WorkerHandle {
   #receive(message: ToMaster): void {
     switch (message.type) {
       case 'ready':
+        this.served = message.served
         if (this.state !== 'starting') return
         this.state = 'ready'
         this.readyAt = now()

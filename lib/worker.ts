@@ -5,6 +5,7 @@
  * Loaded in a process that lookout did not start (a child or a thread of the app), it does nothing.
  */
 import type net from 'node:net'
+import os from 'node:os'
 import { Activity } from './activity.js'
 import { Channel, type ToMaster, type ToWorker } from './channel.js'
 import { now } from './clock.js'
@@ -45,13 +46,15 @@ function run(config: AppConfig, index: number): void {
   const timer = setInterval(() => activity.checkIn(), checkInInterval(config.idle)).unref()
   const channel = new Channel<ToWorker, ToMaster>(fd, obey, () => clearInterval(timer)) // the kernel kills us with the master
   const startup = report(message => channel.send(message), config.watch)
-  const { acceptors } = captureListen(groups, () => true, listening)
+  const { acceptors, taken } = captureListen(groups, () => true, listening)
   serveExport(config.script, () => acceptors.size > 0)
 
   function listening(server: net.Server): void {
     activity.watch(server)
     startup.done()
-    if (acceptors.size === 1) server.once('listening', () => channel.send({ type: 'ready' }))
+    server.once('listening', () =>
+      channel.send({ type: 'ready', served: [...taken].map(group => groups.indexOf(group)) }),
+    )
   }
 
   function obey(message: ToWorker): void {
@@ -102,12 +105,15 @@ function closeSockets(fds: number[]): void {
 /** Finishes what is in flight, then lets the app's own SIGTERM handlers end it; the master kills what is late. */
 function drain(activity: Activity, { grace, cut }: ToWorker & { type: 'stop' }): void {
   const deadline = now() + grace * DRAIN
+  let told = false
   const step = () => {
     const { requests, others } = activity.drain(cut)
-    if (requests > 0 && now() < deadline) setTimeout(step, STEP)
-    else if (process.emit('SIGTERM', 'SIGTERM'))
-      return // no signal is sent: nothing might be left that waits for it
-    else if (others > 0) setTimeout(step, STEP)
+    if (!told && (requests === 0 || now() > deadline)) {
+      told = true
+      // Emitted, not sent: nothing might be left that keeps the process waiting for a signal.
+      if ((process as NodeJS.EventEmitter).emit('SIGTERM', 'SIGTERM', os.constants.signals.SIGTERM)) return
+    }
+    if (requests + others > 0) setTimeout(step, STEP)
     else process.exit()
   }
   step()
