@@ -20,3 +20,8 @@ export class Idle {
     return this.limit === 0 ? Number.POSITIVE_INFINITY : Math.max(0, this.#active + this.limit - now)
   }
 }
+
+/** ms between a worker's looks at what it is doing: a tenth of --idle, so that rest comes about when it should. */
+export function checkInInterval(limit: number): number {
+  return limit === 0 ? 1000 : Math.min(1000, Math.max(10, limit / 10))
+}

@@ -10,17 +10,13 @@ import { Activity } from './activity.js'
 import { Channel, type ToMaster, type ToWorker } from './channel.js'
 import { now } from './clock.js'
 import { type AppConfig, inherited } from './config.js'
+import { checkInInterval } from './idle.js'
 import { captureListen } from './listen.js'
 import { tracer } from './log.js'
 import { posix } from './posix.js'
 import { report } from './report.js'
 import { inherit, scrub } from './sockets.js'
 import { Stats } from './stats.js'
-
-/** ms between looks at what the worker is doing: a tenth of --idle, so that rest comes about when it should. */
-function checkInInterval(idle: number): number {
-  return idle === 0 ? 1000 : Math.min(1000, Math.max(10, idle / 10))
-}
 
 /** ms after the app was loaded for it to listen by itself, before its export is served. */
 const LISTENS_BY_ITSELF = 1000

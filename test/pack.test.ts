@@ -80,7 +80,9 @@ describe('the package', function () {
     child.stderr.setEncoding('utf8').on('data', text => {
       stderr += text
     })
-    const ready = await until('it rests', () => / rests at (.*)/.exec(stderr))
+    const ready = await until('it rests', () => / rests at (.*)/.exec(stderr)).catch(error => {
+      throw new Error(`${error.message}; it said:\n${stderr}`)
+    })
     const program = path.join(installed, `prebuilds/linux-${process.arch}/lookout`)
     expect(fs.readlinkSync(`/proc/${child.pid}/exe`)).to.equal(fs.realpathSync(program))
 
