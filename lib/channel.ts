@@ -27,7 +27,10 @@ export type ToMaster =
   | { type: 'ready'; served: number[] }
   /** `active`: ms, monotonic; null while there is work, for which `why` has the reasons. */
   | { type: 'quieted'; active: number | null; why: string[] }
-  /** An exception is about to end the worker. */
+  /**
+   * An exception is about to end the worker. What follows on the channel is no message but what node says of it on
+   * stderr, which has the place of a syntax error, too.
+   */
   | { type: 'fault'; fault: Fault }
   /** Something the app wrote while it was starting. */
   | { type: 'output'; text: string }
@@ -37,19 +40,33 @@ export type ToMaster =
 export class Channel<Received, Sent> {
   readonly #socket: net.Socket
   #rest = ''
+  #raw: ((text: string) => void) | undefined
 
   /** Does not keep the process alive, unless told to. Owns `fd`. */
   constructor(fd: number, receive: (message: Received) => void, closed: () => void) {
     this.#socket = new net.Socket({ fd, readable: true, writable: true })
     this.#socket.setEncoding('utf8')
-    this.#socket.on('data', (text: string) => {
-      const lines = (this.#rest + text).split('\n')
-      this.#rest = lines.pop() ?? ''
-      for (const line of lines) receive(JSON.parse(line))
-    })
+    this.#socket.on('data', (text: string) => this.#take(this.#rest + text, receive))
     this.#socket.on('error', () => {}) // the other end is gone; 'close' follows
     this.#socket.on('close', closed)
     this.#socket.unref()
+  }
+
+  #take(text: string, receive: (message: Received) => void): void {
+    let from = 0
+    for (let to = text.indexOf('\n'); to >= 0 && !this.#raw; to = text.indexOf('\n', from)) {
+      const message = parse<Received>(text.slice(from, to))
+      if (message === undefined) return this.close() // no end of ours wrote that
+      receive(message)
+      from = to + 1
+    }
+    this.#rest = this.#raw ? '' : text.slice(from)
+    this.#raw?.(text.slice(from))
+  }
+
+  /** From now on what is received is text. */
+  becomeRaw(see: (text: string) => void): void {
+    this.#raw = see
   }
 
   /** Written at once as long as the pair has room, so that even a dying process is heard. */
@@ -65,5 +82,13 @@ export class Channel<Received, Sent> {
 
   close(): void {
     this.#socket.destroy()
+  }
+}
+
+function parse<T>(line: string): T | undefined {
+  try {
+    return JSON.parse(line) as T
+  } catch {
+    return undefined
   }
 }

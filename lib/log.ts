@@ -5,8 +5,13 @@
 import fs from 'node:fs'
 
 export function say(who: string, text: string): void {
+  write(`${who}: ${text}\n`)
+}
+
+/** Text on stderr as it is. */
+export function write(text: string): void {
   try {
-    fs.writeSync(2, `${who}: ${text}\n`)
+    fs.writeSync(2, text)
   } catch (error) {
     // A closed or full log must not stop the service; whoever reads it sees the gap.
     if (!['EPIPE', 'EAGAIN', 'EIO', 'ENOSPC', 'EBADF'].includes((error as NodeJS.ErrnoException).code ?? ''))

@@ -40,7 +40,7 @@ function html({ name, what, message, stack, output, retryAfter }: Failing): stri
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>${escapeHtml(name)} does not run</title><style>${STYLE}</style>
 <h1>${escapeHtml(name)} does not run</h1>
-<p>${escapeHtml(what)}. Fix it and reload this page; without a change, the next try is in ${retryAfter} s.</p>
+<p>${escapeHtml(what.charAt(0).toUpperCase() + what.slice(1))}. Fix it and reload this page; without a change, the next try is in ${retryAfter} s.</p>
 ${message ? `<p class="message">${escapeHtml(plain(message))}</p>` : ''}
 ${section('Stack', stack)}${section('What it wrote last', output)}
 </html>

@@ -32,6 +32,7 @@ export interface Posix {
   close(fd: number): void
   /** The lowest free descriptor from `least` on. */
   dup(fd: number, least: number): number
+  dup2(fd: number, to: number): void
   cloexec(fd: number, on: number): void
   /** An exclusive lock, without waiting: EAGAIN when another holds it. */
   flock(fd: number): void

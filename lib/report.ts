@@ -6,14 +6,23 @@ type Send = (message: ToMaster) => void
 /** The most of one write that is passed on: a page shows the tail. */
 const OUTPUT = 4096
 
-/** @param watch the master also wants to know each file as it is loaded */
-export function report(send: Send, watch: boolean): { done(): void } {
+/**
+ * @param watch the master also wants to know each file as it is loaded
+ * @param divert lets the master have what node will write to stderr; it passes that on
+ */
+export function report(send: Send, watch: boolean, divert: () => void): { done(): void } {
   const restore = (['stdout', 'stderr'] as const).map(name => tee(name, text => send({ type: 'output', text })))
+  const sendLoaded = () => send({ type: 'loaded', files: loadedFiles() })
+  process.on('exit', sendLoaded)
   process.on('uncaughtExceptionMonitor', (error: unknown) => {
+    const survives = process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback()
+    if (survives) return
     const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined }
+    process.off('exit', sendLoaded)
+    sendLoaded()
     send({ type: 'fault', fault: { message, ...(stack !== undefined && { stack }) } })
+    divert()
   })
-  process.on('exit', () => send({ type: 'loaded', files: loadedFiles() }))
   if (watch)
     (require('./loaded.js') as typeof import('./loaded.js')).reportLoaded(files => send({ type: 'loaded', files }))
   return {

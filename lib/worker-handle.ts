@@ -1,6 +1,7 @@
 /** The master's side of a worker: how it stands, what to ask of it, its end. The worker's own side is worker.ts. */
 import { Channel, type Fault, type ToMaster, type ToWorker } from './channel.js'
 import { now } from './clock.js'
+import { write } from './log.js'
 import { Control, posix, type Watch } from './posix.js'
 import { Field, type Slot } from './stats.js'
 
@@ -15,6 +16,9 @@ export type WorkerEvent = { worker: WorkerHandle } & (
   | { type: 'ended'; ending: Ending }
 )
 
+/** How much is passed on of what node says of the exception that ended a worker. */
+const REPORT = 65_536
+
 /** How much of what an app wrote while it was starting is kept for the page that shows why it failed. */
 const TAIL = 8192
 
@@ -26,6 +30,7 @@ export class WorkerHandle {
   served: number[] = []
   fault?: Fault
   output = ''
+  #report = ''
   readonly #pidfd: number
   readonly #watch: Watch
   readonly #channel: Channel<ToMaster, ToWorker>
@@ -102,13 +107,22 @@ export class WorkerHandle {
         })
       case 'fault':
         this.fault = message.fault
-        return
+        return this.#channel.becomeRaw(text => {
+          this.#report = (this.#report + text).slice(0, REPORT)
+        })
       case 'output':
         this.output = (this.output + message.text).slice(-TAIL)
         return
       case 'loaded':
         return this.emit({ type: 'loaded', worker: this, files: message.files })
     }
+  }
+
+  /** What node said of the exception goes where it was meant to go, and is the best account of it. */
+  #passOn(): void {
+    if (!this.fault || this.#report === '') return
+    write(this.#report)
+    this.fault.stack = this.#report.replace(/\n+Node\.js v\S+\s*$/, '').trim()
   }
 
   #reap(): void {
@@ -121,6 +135,7 @@ export class WorkerHandle {
     setImmediate(() => {
       this.state = 'ended'
       this.#channel.close()
+      this.#passOn()
       this.emit({ type: 'ended', worker: this, ending: status >= 0 ? { code: status } : { signal: -status } })
     })
   }

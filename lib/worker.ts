@@ -41,7 +41,11 @@ function run(config: AppConfig, index: number): void {
   const activity = new Activity(new Stats(stats).slot(index))
   const timer = setInterval(() => activity.checkIn(), checkInInterval(config.idle)).unref()
   const channel = new Channel<ToWorker, ToMaster>(fd, obey, () => clearInterval(timer)) // the kernel kills us with the master
-  const startup = report(message => channel.send(message), config.watch)
+  const startup = report(
+    message => channel.send(message),
+    config.watch,
+    () => posix.dup2(fd, 2),
+  )
   const { acceptors, taken } = captureListen(groups, () => true, listening)
   serveExport(config.script, () => acceptors.size > 0)
 

@@ -156,6 +156,11 @@ static napi_value Dup(napi_env env, napi_callback_info info) {
   return result(env, "fcntl", fcntl(a[0], F_DUPFD_CLOEXEC, a[1]));
 }
 
+static napi_value Dup2(napi_env env, napi_callback_info info) {
+  INTEGERS(a, 2);
+  return result(env, "dup2", dup2(a[0], a[1]));
+}
+
 static napi_value Cloexec(napi_env env, napi_callback_info info) {
   INTEGERS(a, 2);
   return result(env, "fcntl", fcntl(a[0], F_SETFD, a[1] ? FD_CLOEXEC : 0));
@@ -439,7 +444,7 @@ NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback call; } functions[] = {
     {"socket", Socket}, {"setsockopt", Setsockopt}, {"getsockopt", Getsockopt}, {"bind", Bind}, {"connect", Connect},
     {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair},
-    {"close", Close}, {"dup", Dup}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable},
+    {"close", Close}, {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable},
     {"memfd", Memfd}, {"mmap", Mmap}, {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen},
     {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap}, {"prctl", Prctl}, {"poll", Poll}, {"control", Control},
   };

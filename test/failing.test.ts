@@ -102,6 +102,25 @@ describe('promise 4: a broken app never spins', () => {
     })
   }
 
+  for (const name of ['app.mjs', 'app.js']) {
+    it(`names the place of a syntax error in a file that ${name} loads, and sees it mended`, async () => {
+      const file = app(name === 'app.js' ? "require('./part.js')\n" : "import './part.js'\n", name)
+      const part = path.join(path.dirname(file), 'part.js')
+      fs.writeFileSync(path.join(path.dirname(file), 'package.json'), name === 'app.js' ? '{}' : '{"type":"module"}')
+      fs.writeFileSync(part, 'const fine = 1\nconst = 2\n')
+      const lookout = await Lookout.start([file])
+      expect((await request(lookout.url)).body).to.contain('part.js:2\nconst = 2')
+      expect(lookout.stderr)
+        .to.contain('part.js:2\nconst = 2')
+        .and.to.match(/SyntaxError.*\n/)
+      fs.writeFileSync(
+        part,
+        name === 'app.js' ? GOOD : `import http from 'node:http'\n${GOOD.replace("require('node:http')", 'http')}`,
+      )
+      expect((await request(lookout.url)).body).to.equal('fixed')
+    })
+  }
+
   it('recovers when a missing file is made', async () => {
     const file = app("require('./made.js')\n")
     const lookout = await Lookout.start([file])
