@@ -19,17 +19,12 @@
  * exit   0 after TERM, INT or HUP, once the masters have drained; 128 + the signal after QUIT or a second
  *        INT, which kill them at once; 1 when it cannot go on; 2 for a bad argv.
  *
- * It never accepts, reads nothing that a client sent, allocates only while it starts, and has a timeout only
- * while an app that failed waits for its next chance or one that must end is being waited for.
+ * It never accepts, reads nothing that a client sent, allocates only while it starts, wakes an app ten times a
+ * second at most, and has a timeout only while one may not be woken yet or a master has to end.
  */
-#include <errno.h>
+#include "apps.h"
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -38,107 +33,21 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #define STATS_BYTES (256 * 64) /* one slot of 64 bytes a worker: lib/stats.ts */
-#define FIRST_DELAY 100        /* ms before a master that failed is woken again, doubling ... */
+#define FIRST_DELAY 100        /* ms between two wakes of an app; doubling each time that its master failed ... */
 #define LAST_DELAY 15000       /* ... up to here, and forgotten when one lives that long */
 #define MARGIN 1000            /* ms a master has beyond its grace before it is killed */
 
-struct app {
-  const char *name;
-  int first, sockets; /* into the pollfds */
-  long grace;
-  char **env, **argv, **worker;
-  pid_t master;      /* 0: at rest */
-  int lifeline;      /* closed, it asks the master to end; -1 once it is. No signal: there may be no handler yet */
-  unsigned failures; /* in a row: a master ended other than by exit 0, or could not be forked */
-  long long woken;   /* ms: when the master was */
-  long long until;   /* ms: not woken before; while ending: killed then. 0: no such time */
-};
-
-static struct app *apps;
-static struct pollfd *polls; /* the signals, then every listening socket: number i is descriptor below + i */
-static ino_t *files;         /* of each socket in polls that has a path */
-static int app_count, poll_count, quiet, below;
-static int masters;                  /* that live */
+static struct pollfd *polls; /* every listening socket, number i being descriptor lowest + i, then the signals */
+static ino_t *files;         /* of each socket that has a path */
+static int masters;          /* that live */
 static int ending, interrupts, code; /* whether a signal asked for the end, how many were INT, what to exit with */
-static pid_t self;
 
 static long long now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* One write(2) a line, without stdio's buffer: it would be memory at rest. A log that nobody reads stops nobody. */
-__attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
-  char line[2048];
-  const int most = (int)sizeof line - 1;
-  struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
-  va_list values;
-  va_start(values, format);
-  int start = snprintf(line, sizeof line, "lookout %d: ", (int)self);
-  int length = start + vsnprintf(line + start, (size_t)(most - start), format, values);
-  va_end(values);
-  if (length >= most) length = most - 1;
-  for (int i = 0; i < length; i++)
-    if ((unsigned char)line[i] < ' ') line[i] = '?';
-  line[length] = '\n';
-  if (poll(&log, 1, 0) == 1 && write(STDERR_FILENO, line, (size_t)length + 1) < 0) return;
-}
-
-static _Noreturn void die(int status, const char *action, const char *cause) {
-  say("cannot %s: %s", action, cause);
-  _exit(status);
-}
-
-/* The result of a call that has to succeed. In a child its failure is that of the wake. */
-static int must(const char *call, int result) {
-  if (result < 0) die(1, call, strerror(errno));
-  return result;
-}
-
-/* ---- argv ---- */
-
-static char **words;
-
-static char *word(void) {
-  if (!*words) die(2, "read its arguments", "there are too few");
-  return *words++;
-}
-
-static int number(int least, int most) {
-  char *text = word(), *rest;
-  errno = 0;
-  long value = strtol(text, &rest, 10);
-  if (*text < '0' || *text > '9' || *rest || errno || value < least || value > most)
-    die(2, "read its arguments: not a number in range", text);
-  return (int)value;
-}
-
-/* That many words, each with `part` in it. */
-static char **vector(int count, const char *part) {
-  char **start = words;
-  while (count-- > 0)
-    if (!strstr(word(), part)) die(2, "read its arguments: not NAME=VALUE", words[-1]);
-  return start;
-}
-
-/* A vector is used where it lies in argv: the word behind it is overwritten with NULL once it has been read. */
-static void read_app(struct app *app) {
-  app->name = word();
-  words[-1] = NULL;
-  app->first = poll_count;
-  app->sockets = number(1, 4096);
-  app->grace = number(0, 1000000000);
-  app->env = vector(number(0, 64), "=");
-  int count = number(1, 65536);
-  words[-1] = NULL;
-  int worker = number(0, count - 1);
-  app->argv = vector(count, "");
-  app->worker = app->argv + worker;
-  poll_count += app->sockets;
 }
 
 /* ---- Waking ---- */
@@ -155,7 +64,7 @@ static _Noreturn void become(const struct app *app, char **argv, int *others, in
   set_number("LISTEN_PID", getpid());
   for (int i = 0; i < count; i++) others[i] = must("fcntl", fcntl(others[i], F_DUPFD_CLOEXEC, behind + count));
   for (int i = 0; i < app->sockets; i++) { /* downwards or in place, so none is overwritten before its turn */
-    int from = below + app->first + i, to = 3 + i;
+    int from = lowest + app->first + i, to = 3 + i;
     must("dup2", from == to ? fcntl(to, F_SETFD, 0) : dup2(from, to));
   }
   for (int i = 0; i < count; i++) must("dup2", dup2(others[i], behind + i));
@@ -206,18 +115,18 @@ static void wake(struct app *app) {
   app->woken = now();
   pid_t pid = pipe2(lifeline, O_CLOEXEC) < 0 ? -1 : fork();
   if (pid == 0) start(app, lifeline[0]);
-  const char *cause = strerror(errno);
-  close(lifeline[0]);
   if (pid < 0) {
+    const char *cause = strerror(errno);
+    say("cannot wake %s: %s; next try in %ld ms", app->name, cause, back_off(app));
     close(lifeline[1]);
-    say("cannot wake %s: fork: %s; next try in %ld ms", app->name, cause, back_off(app));
-    return;
+  } else {
+    setpgid(pid, pid); /* here too: whoever comes first. It fails when the child has been through exec */
+    app->master = pid;
+    app->lifeline = lifeline[1];
+    masters++;
+    if (!quiet) say("wakes %s: master %d", app->name, (int)pid);
   }
-  app->lifeline = lifeline[1];
-  setpgid(pid, pid); /* here too: whoever comes first. It fails when the child has been through exec */
-  app->master = pid;
-  masters++;
-  if (!quiet) say("wakes %s: master %d", app->name, (int)pid);
+  close(lifeline[0]);
 }
 
 /* Whether somebody connects to it. A socket that another process shut down would be seen for ever. */
@@ -230,7 +139,7 @@ static int called(const struct app *app) {
 
 /* ---- Ending ---- */
 
-/* The master is dead but not reaped, so its pid, and the group's, cannot be a stranger's: what the app left goes too. */
+/* The master is dead but not reaped, so its pid, and the group's, cannot be a stranger's: what it left goes, too. */
 static void bury(struct app *app) {
   int status = 0;
   kill(-app->master, SIGKILL);
@@ -246,8 +155,10 @@ static void bury(struct app *app) {
     say("master of %s was killed by signal %d; next try in %ld ms", app->name, WTERMSIG(status), back_off(app));
   else if (failed)
     say("master of %s exited with %d; next try in %ld ms", app->name, WEXITSTATUS(status), back_off(app));
-  else if (!quiet)
-    say("%s rests", app->name);
+  else {
+    app->until = app->woken + FIRST_DELAY; /* over by now, unless it left the connection where it was */
+    if (!quiet) say("%s rests", app->name);
+  }
 }
 
 static void reap(void) {
@@ -270,17 +181,17 @@ static ino_t file_of(int fd, struct sockaddr_un *address) {
   return length <= sizeof *address && lstat(address->sun_path, &status) == 0 ? status.st_ino : 0;
 }
 
-/* Another may have the addresses: socket files go, with their locks, but for one that was replaced; then the sockets. */
+/* Another may have the addresses: socket files go, with their locks, but none that replaced one; then the sockets. */
 static void let_go(void) {
-  for (int i = 1; i < poll_count; i++) {
+  for (int i = 0; i < socket_count; i++) {
     struct sockaddr_un address;
     char lock[sizeof address.sun_path + 8];
-    if (files[i] && file_of(below + i, &address) == files[i]) {
+    if (files[i] && file_of(lowest + i, &address) == files[i]) {
       snprintf(lock, sizeof lock, "%s.lock", address.sun_path);
       unlink(address.sun_path);
       unlink(lock);
     }
-    close(below + i);
+    close(lowest + i);
   }
 }
 
@@ -309,56 +220,56 @@ static int arm(void) {
     }
     if (app->until && (next < 0 || app->until - t < next)) next = app->until - t;
     int rests = !app->master && !app->until && !ending;
-    for (int i = app->first; i < app->first + app->sockets; i++) polls[i].fd = rests ? below + i : -1;
+    for (int i = app->first; i < app->first + app->sockets; i++) polls[i].fd = rests ? lowest + i : -1;
   }
   return (int)next;
 }
 
 /* ---- Life ---- */
 
-static void prepare(int argc, char **argv) {
+/* All that are waited for; whatever else there is to do comes later. */
+static sigset_t block_signals(void) {
+  const int waited[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCHLD, SIGPIPE};
   sigset_t signals;
   sigemptyset(&signals);
-  const int waited[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCHLD, SIGPIPE};
   for (size_t i = 0; i < sizeof waited / sizeof *waited; i++) sigaddset(&signals, waited[i]);
-  self = getpid();
   must("block signals", sigprocmask(SIG_BLOCK, &signals, NULL));
   signal(SIGCHLD, SIG_DFL); /* ignored, it would have the kernel reap the masters */
-  words = argv + (argc > 0);
-  const char *ready = word();
-  quiet = number(0, 1);
-  below = number(3, 1 << 20) - 1;
-  apps = calloc((size_t)argc / 7 + 1, sizeof *apps); /* no app has fewer words */
-  must("allocate", apps ? 0 : -1);
-  for (poll_count = 1; *words; app_count++) read_app(&apps[app_count]);
-  if (!app_count) die(2, "read its arguments", "there is no app");
-  polls = calloc((size_t)poll_count, sizeof *polls);
-  files = calloc((size_t)poll_count, sizeof *files);
+  return signals;
+}
+
+static void take_sockets(void) {
+  polls = calloc((size_t)socket_count + 1, sizeof *polls);
+  files = calloc((size_t)socket_count, sizeof *files);
   must("allocate", polls && files ? 0 : -1);
-  for (int fd = 3; fd <= below; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC); /* the locks are held here and nowhere else */
-  for (int i = 1; i < poll_count; i++) {
+  for (int fd = 3; fd < lowest; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC); /* the locks are held here and nowhere else */
+  for (int i = 0; i < socket_count; i++) {
     struct sockaddr_un address;
     int listening = 0;
     socklen_t length = sizeof listening;
-    if (getsockopt(below + i, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 || !listening)
+    if (getsockopt(lowest + i, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 || !listening)
       die(2, "rest", "a descriptor is no listening socket");
-    must("fcntl", fcntl(below + i, F_SETFD, FD_CLOEXEC));
+    must("fcntl", fcntl(lowest + i, F_SETFD, FD_CLOEXEC));
     polls[i].events = POLLIN;
-    files[i] = file_of(below + i, &address);
+    files[i] = file_of(lowest + i, &address);
   }
-  polls[0].fd = must("signalfd", signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-  polls[0].events = POLLIN;
-  if (*ready) say("%s", ready);
 }
 
 int main(int argc, char **argv) {
-  prepare(argc, argv);
+  self = getpid();
+  sigset_t signals = block_signals();
+  const char *ready = read_arguments(argc, argv);
+  take_sockets();
+  struct pollfd *caught = &polls[socket_count];
+  caught->fd = must("signalfd", signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  caught->events = POLLIN;
+  if (*ready) say("%s", ready);
   while (!ending || masters > 0) {
-    int count = poll(polls, (nfds_t)poll_count, arm());
+    int count = poll(polls, (nfds_t)socket_count + 1, arm());
     if (count < 0 && errno == EINTR) continue;
     must("poll", count);
     struct signalfd_siginfo got;
-    while (read(polls[0].fd, &got, sizeof got) == sizeof got)
+    while (read(caught->fd, &got, sizeof got) == sizeof got)
       if (got.ssi_signo != SIGCHLD && got.ssi_signo != SIGPIPE) end((int)got.ssi_signo);
     reap();
     for (struct app *app = apps; app < apps + app_count && !ending; app++)

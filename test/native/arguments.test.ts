@@ -1,6 +1,8 @@
 /** An argument vector that is not as the contract says: exit 2, one line, and never a step out of bounds. */
+import fs from 'node:fs'
 import { expect } from 'chai'
-import { type Ended, isAlive } from '../support/lookout.js'
+import { posix } from '../../lib/posix.js'
+import type { Ended } from '../support/lookout.js'
 import { type App, argumentsOf, asBuilt, type Build, listenTcp, once, Resting, sanitized } from './resting.js'
 
 const apps: App[] = [
@@ -8,8 +10,8 @@ const apps: App[] = [
   { ...once, name: 'two', env: ['C='] },
 ]
 
-const valid = argumentsOf(apps, { ready: '' })
-const first = argumentsOf(apps.slice(0, 1), { ready: '' }).length
+const valid = argumentsOf(apps)
+const first = argumentsOf(apps.slice(0, 1)).length
 
 /** Where the numbers are, and what is out of range there. */
 const numbers = (() => {
@@ -67,8 +69,11 @@ function mutated(count: number): string[][] {
 /** Its end and what it said; what turns out to rest is told to end. */
 async function outcome(build: Build, args: string[]): Promise<Ended & { stderr: string }> {
   const lookout = Resting.spawn(build, args, [listenTcp().fd, listenTcp().fd])
-  const timer = setInterval(() => isAlive(lookout.pid) && lookout.signal('SIGTERM'), 2000)
-  const ended = await lookout.end().finally(() => clearInterval(timer))
+  const rests = await lookout.line(/: is ready$/).then(
+    () => true,
+    () => false,
+  )
+  const ended = await lookout.end(rests ? 'SIGTERM' : undefined)
   return { ...ended, stderr: lookout.stderr }
 }
 
@@ -81,6 +86,8 @@ async function each(vectors: string[][], check: (args: string[]) => Promise<void
   await Promise.all(Array.from({ length: 8 }, run))
 }
 
+const REFUSED = /^lookout \d+: cannot (read its arguments|rest): [^\n]+\n$/
+
 const shown = (args: string[]) => JSON.stringify(args).slice(0, 1000)
 
 for (const build of [asBuilt, sanitized]) {
@@ -91,8 +98,26 @@ for (const build of [asBuilt, sanitized]) {
       await each(vectors, async args => {
         const { code, signal, stderr } = await outcome(build, args)
         expect({ code, signal }, shown(args)).to.deep.equal({ code: 2, signal: null })
-        expect(stderr, shown(args)).to.match(/^lookout \d+: cannot (read its arguments|rest): [^\n]+\n$/)
+        expect(stderr, shown(args)).to.match(REFUSED)
       })
+    })
+
+    it('are refused where a descriptor does not listen', async () => {
+      const [one, two] = [argumentsOf([once]), argumentsOf([{ ...once, sockets: 2 }])]
+      const unheard = () => posix.socket(posix.AF_INET)
+      const file = () => fs.openSync('/dev/null', 'r')
+      for (const [args, fds] of [
+        [one, []],
+        [one, [unheard()]],
+        [one, [file()]],
+        [two, [listenTcp().fd, unheard()]],
+        [two, [listenTcp().fd, file()]],
+      ] as const) {
+        const lookout = Resting.spawn(build, args, [], { below: [...fds] })
+        for (const fd of fds) fs.closeSync(fd)
+        expect(await lookout.end()).to.deep.equal({ code: 2, signal: null })
+        expect(lookout.stderr).to.match(/^lookout \d+: cannot rest: a descriptor is no listening socket\n$/)
+      }
     })
 
     it('are well-formed or refused, whatever they are', async () => {
@@ -101,7 +126,7 @@ for (const build of [asBuilt, sanitized]) {
         const { code, signal, stderr } = await outcome(build, args)
         expect(signal, shown(args)).to.equal(null)
         expect([0, 2], `${shown(args)} ${stderr}`).to.include(code)
-        expect(stderr, shown(args)).to.match(code === 2 ? /^lookout \d+: cannot [^\n]+\n$/ : /^$/)
+        expect(stderr, shown(args)).to.match(code === 2 ? REFUSED : /^lookout \d+: is ready\n$/)
         if (code === 2) refused++
       })
       expect(refused).to.be.within(150, 299)

@@ -5,26 +5,27 @@ import { expect } from 'chai'
 import { until } from '../support/lookout.js'
 import { asBuilt, FINE, once, Resting } from './resting.js'
 
+const read = (pid: number, file: string) => fs.readFileSync(`/proc/${pid}/${file}`, 'utf8')
+
 /** kB, by the kernel's own count of its pages. */
 function memoryOf(pid: number): { rss: number; anonymous: number } {
-  const rollup = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
+  const rollup = read(pid, 'smaps_rollup')
   const kilobytes = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB$`, 'm').exec(rollup)?.[1])
   return { rss: kilobytes('Rss'), anonymous: kilobytes('Anonymous') }
 }
 
 /** Whatever would move if it did anything: its time in clock ticks, and how often it went to sleep or was interrupted. */
 function activityOf(pid: number): string {
-  const ticks = fs
-    .readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const ticks = read(pid, 'stat')
     .replace(/^.*\) /s, '')
     .split(' ')
     .slice(11, 15)
-  const switches = fs.readFileSync(`/proc/${pid}/status`, 'utf8').match(/^\w*voluntary_ctxt_switches:\s+\d+$/gm)
+  const switches = read(pid, 'status').match(/^\w*voluntary_ctxt_switches:\s+\d+$/gm)
   return [...ticks, ...switches!].join(' ')
 }
 
 async function sleeps(pid: number): Promise<void> {
-  await until('it sleeps', () => / S /.test(fs.readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\)/s, '')))
+  await until('it sleeps', () => / S /.test(read(pid, 'stat').replace(/^.*\)/s, '')))
 }
 
 describe('the resting program at rest', () => {
@@ -52,22 +53,26 @@ describe('the resting program at rest', () => {
   })
 
   it('has neither more memory nor more descriptors after 1,000 wakes', async () => {
-    const lookout = await Resting.start(asBuilt, [once], { quiet: true })
+    // 40 apps 25 times, for one is not woken more than 10 times a second.
+    const apps = Array.from({ length: 40 }, (_, index) => ({ ...once, name: `app${index}` }))
+    const lookout = await Resting.start(asBuilt, apps, { quiet: true })
     const masters = new Set<number>()
-    const wakes = async (count: number) => {
-      for (let i = 0; i < count; i++) {
-        const client = lookout.connect()
+    const wake = async (app: number, times: number) => {
+      for (; times > 0; times--) {
+        const client = lookout.connect(app)
         masters.add(await client.served)
         client.close()
       }
-      await until('at rest', () => fs.readFileSync(`/proc/${lookout.pid}/task/${lookout.pid}/children`, 'utf8') === '')
-      await sleeps(lookout.pid)
     }
-    await wakes(10)
-    const before = { ...memoryOf(lookout.pid), fds: fs.readdirSync(`/proc/${lookout.pid}/fd`) }
-    await wakes(1000)
-    expect({ ...memoryOf(lookout.pid), fds: fs.readdirSync(`/proc/${lookout.pid}/fd`) }).to.deep.equal(before)
-    expect(masters.size).to.equal(1010)
+    const state = async (times: number) => {
+      await Promise.all(apps.map((_, index) => wake(index, times)))
+      await until('all are reaped', () => read(lookout.pid, `task/${lookout.pid}/children`) === '')
+      await sleeps(lookout.pid)
+      return { ...memoryOf(lookout.pid), fds: fs.readdirSync(`/proc/${lookout.pid}/fd`) }
+    }
+    const before = await state(1)
+    expect(await state(25)).to.deep.equal(before)
+    expect(masters.size).to.equal(1040)
     expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
   })
 })

@@ -5,11 +5,21 @@ import { expect } from 'chai'
 import { isAlive, temporaryFolder, until } from '../support/lookout.js'
 import { type App, asBuilt, builds, FINE, listenTcp, listenUnix, once, Resting } from './resting.js'
 
-/** Serves until it is told to end; ends when it has waited for that. */
-const patient: App = { master: ['term', 'say', 'drained', 'exit', '0'] }
+/** Ends when it is asked to. */
+const obedient: App = { master: ['lifeline', 'exit', '0'] }
 
 /** Does not end. */
-const deaf: App = { grace: 100, master: ['deaf', 'hum'], worker: ['deaf', 'hum'] }
+const deaf: App = { grace: 100, master: ['hum'], worker: ['hum'] }
+
+/** Whether it has a descriptor of that: socket:[1234]. */
+function holds(pid: number, what: string): boolean {
+  return fs.readdirSync(`/proc/${pid}/fd`).some(fd => fs.readlinkSync(`/proc/${pid}/fd/${fd}`) === what)
+}
+
+/** The signals that wait to be taken, as a mask. */
+function pending(pid: number): bigint {
+  return BigInt(`0x${/^ShdPnd:\s+(\w+)$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))![1]}`)
+}
 
 for (const build of builds) {
   describe(`the resting program ${build.name}: the end`, () => {
@@ -27,46 +37,44 @@ for (const build of builds) {
 
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
       it(`is when the masters have drained on ${signal}`, async () => {
-        const lookout = await Resting.start(build, [patient, { ...patient, name: 'two' }])
+        const lookout = await Resting.start(build, [obedient, { ...obedient, name: 'two' }])
         lookout.connect(0)
         lookout.connect(1)
         await lookout.said('waits', 2)
         expect(await lookout.end(signal)).to.deep.equal(FINE)
-        expect(await lookout.said('drained')).to.have.length(2)
+        expect(await lookout.said('asked')).to.have.length(2)
         expect(lookout.count(/ rests$| next try /)).to.equal(0)
       })
     }
 
     for (const signals of [['SIGQUIT'], ['SIGINT', 'SIGINT'], ['SIGTERM', 'SIGINT', 'SIGINT']] as const) {
       it(`is the death of the group on ${signals.join(', ')}`, async () => {
-        const asked = signals.slice(1).flatMap(() => ['term', 'say', 'asked'])
-        const master = ['straggler', ...asked, 'deaf', 'hum']
-        const lookout = await Resting.start(build, [{ master }])
+        const lookout = await Resting.start(build, [{ master: ['straggler', 'lifeline', 'hum'] }])
         lookout.connect()
         const [straggler] = await lookout.said('straggler')
-        const last = signals.at(-1)
-        for (const [index, signal] of signals.slice(0, -1).entries()) {
-          await lookout.said('waits', index + 1)
+        await lookout.said('waits')
+        for (const signal of signals.slice(0, -1)) {
           lookout.signal(signal)
-          await lookout.said('asked', index + 1)
+          await until('it has taken the signal', () => pending(lookout.pid) === 0n)
+          await lookout.said('asked')
         }
-        await lookout.said('deaf')
+        const last = signals.at(-1)!
         expect(await lookout.end(last)).to.deep.equal({ code: last === 'SIGQUIT' ? 131 : 130, signal: null })
         await until('the straggler gone', () => !isAlive(straggler!))
       })
     }
 
-    it('comes a second after the grace for a master that ignores TERM', async () => {
+    it('comes a second after the grace for a master that will not end', async () => {
       const lookout = await Resting.start(build, [deaf])
       lookout.connect()
-      await lookout.said('deaf', 2)
+      await lookout.said('hums', 2)
       const start = performance.now()
       expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
       expect(performance.now() - start).to.be.within(1100, 6000)
     })
 
     it('comes a second after the grace for a master that is stopped', async () => {
-      const lookout = await Resting.start(build, [{ ...patient, grace: 0 }])
+      const lookout = await Resting.start(build, [{ ...obedient, grace: 0 }])
       lookout.connect()
       process.kill((await lookout.said('waits'))[0]!, 'SIGSTOP')
       const start = performance.now()
@@ -91,12 +99,31 @@ for (const build of builds) {
       })
     }
 
-    it('is the end of what it woke, when it is killed', async () => {
-      const lookout = await Resting.start(build, [{ master: ['serve', '0', 'hum'], worker: ['deaf', 'hum'] }])
-      const master = await lookout.connect().served
-      const [worker] = await lookout.said('deaf')
+    it('is known to its masters, when it is killed', async () => {
+      const lookout = await Resting.start(build, [obedient])
+      lookout.connect()
+      const [master] = await lookout.said('waits')
+      const [worker] = await lookout.said('hums')
       lookout.signal('SIGKILL')
-      await until('both gone', () => !isAlive(master) && !isAlive(worker!), 1000)
+      await lookout.said('asked')
+      await until('both gone', () => !isAlive(master!) && !isAlive(worker!))
+    })
+
+    it('lets go of its addresses before its masters have drained', async () => {
+      const file = `${temporaryFolder()}/socket`
+      const fd = listenUnix(file)
+      const socket = fs.readlinkSync(`/proc/self/fd/${fd}`)
+      const app: App = { grace: 0, master: ['lifeline', 'hum'] }
+      const lookout = await Resting.start(build, [app], { sockets: [fd] })
+      lookout.connect()
+      const [master] = await lookout.said('waits')
+      expect(holds(lookout.pid, socket)).to.equal(true)
+      lookout.signal('SIGTERM')
+      await lookout.said('asked')
+      expect(isAlive(master!)).to.equal(true)
+      expect(fs.existsSync(file)).to.equal(false)
+      expect(holds(lookout.pid, socket)).to.equal(false)
+      expect(await lookout.end()).to.deep.equal(FINE)
     })
 
     it('takes the socket files and their locks away, but no file that replaced one', async () => {

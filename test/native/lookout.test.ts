@@ -68,10 +68,11 @@ for (const build of builds) {
         master: ['hear', 'serve', '1', 'exit', '0'],
         worker: ['send', 'say', 'sent', 'hum'],
       }
-      const sockets = [listenTcp().fd, listenTcp().fd]
+      const sockets = [listenTcp().fd, listenTcp().fd, listenTcp().fd]
       const inodes = sockets.map(fd => fs.readlinkSync(`/proc/self/fd/${fd}`))
+      const below = Array<number>(20).fill(lock) // more than the children's descriptors cover
       const env = { LOOKOUT_NODE_OPTIONS: '--no-warnings', NODE_OPTIONS: undefined }
-      const lookout = await Resting.start(build, [app], { below: [lock, lock], sockets, env })
+      const lookout = await Resting.start(build, [app, { ...once, name: 'another' }], { below, sockets, env })
       fs.closeSync(lock)
       const before = performance.now()
       const client = lookout.connect(1)
@@ -83,15 +84,18 @@ for (const build of builds) {
       for (const { env, fds, blocked, group } of [its, theirs]) {
         expect(env).to.include({ LISTEN_FDS: '2', LISTEN_FDNAMES: 'web:admin', COLOUR: 'blue' })
         expect(env).to.have.property('PATH', process.env.PATH)
-        expect([fds[0], fds[3], fds[4]]).to.deep.equal(['/dev/null', ...inodes])
+        expect([fds[0], fds[3], fds[4]]).to.deep.equal(['/dev/null', ...inodes.slice(0, 2)])
         expect(fds[5]).to.match(/^socket:/)
         expect(fds[6]).to.equal('/memfd:lookout-stats (deleted)')
         expect(blocked).to.equal('none')
         expect(group).to.equal(master)
       }
       expect(Object.keys(theirs.fds)).to.have.members(['0', '1', '2', '3', '4', '5', '6'])
-      expect(Object.keys(its.fds)).to.have.members(['0', '1', '2', '3', '4', '5', '6', '7']) // 7: the connection
+      expect(Object.keys(its.fds)).to.have.members(['0', '1', '2', '3', '4', '5', '6', '7', '8'])
+      expect(its.fds[7], 'its lifeline').to.match(/^pipe:/)
+      expect(its.fds[8], 'the connection').to.match(/^socket:/)
       expect(its.fds[5]).not.to.equal(theirs.fds[5])
+      expect(() => fs.truncateSync(`/proc/${master}/fd/6`, 0), 'sealed').to.throw('EPERM')
       expect([its.parent, theirs.parent]).to.deep.equal([lookout.pid, master])
       expect(its.env).to.include({ LISTEN_PID: `${master}`, LOOKOUT_WORKER_PID: `${worker}` })
       expect(its.env).not.to.have.any.keys('LOOKOUT_WORKER', 'NODE_OPTIONS')
@@ -157,15 +161,23 @@ for (const build of builds) {
     })
 
     it('leaves nothing of its group behind when it is killed', async () => {
-      const app: App = { master: ['straggler', 'serve', '0', 'hum'], worker: ['deaf', 'straggler', 'hum'] }
+      const app: App = { master: ['straggler', 'serve', '0', 'hum'], worker: ['straggler', 'hum'] }
       const lookout = await Resting.start(build, [app])
       const master = await lookout.connect().served
-      const [worker] = await lookout.said('deaf')
-      const left = [worker!, ...(await lookout.said('straggler', 2))]
+      const left = [...(await lookout.said('hums')), ...(await lookout.said('straggler', 2))]
       expect(left.map(isAlive)).to.deep.equal([true, true, true])
       process.kill(master, 'SIGKILL')
       await lookout.line(/ master of one was killed by signal 9; next try in 100 ms$/)
       await until('its group gone', () => !left.some(isAlive))
+      expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
+    })
+
+    it('is not woken more often than ten times a second when it thinks it served', async () => {
+      const lookout = await Resting.start(build, [{ master: ['exit', '0'] }])
+      const start = performance.now()
+      lookout.connect()
+      await lookout.line(/ wakes /, 6)
+      expect(performance.now() - start).to.be.at.least(500)
       expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
     })
 

@@ -4,9 +4,8 @@
  *   say WORD      a line on stdout: WORD and the pid
  *   serve N       takes a connection from socket N (0 is the first), answers its pid, reads to the end of file
  *   unless FILE   goes on when FILE is there, else exits 1
- *   term          waits for TERM and goes on; it was ignored before if that was asked for
- *   deaf          ignores TERM
- *   hum           waits for a signal that kills it
+ *   lifeline      says "waits", reads a master's lifeline to the end of file, says "asked"
+ *   hum           says "hums" and waits to be killed; TERM does not do it
  *   send, hear    a byte through the socket pair, to and from the other end
  *   orphans N     leaves N children of nobody, in sessions of their own, which end when they are killed
  *   straggler     leaves a child in its own process group, which says "straggler" and its pid
@@ -38,6 +37,12 @@ static void say(const char *word) {
   need(write(STDOUT_FILENO, line, (size_t)length) == length);
 }
 
+static _Noreturn void hum(const char *word) {
+  signal(SIGTERM, SIG_IGN);
+  say(word);
+  for (;;) pause();
+}
+
 static void serve(int fd) {
   struct pollfd listener = {.fd = fd, .events = POLLIN};
   char text[64];
@@ -57,36 +62,27 @@ static void orphan(void) {
   child = fork();
   need(child >= 0);
   if (child > 0) _exit(0);
-  say("orphan");
-  for (;;) pause();
+  hum("orphan");
 }
 
 static void straggler(void) {
   pid_t child = fork();
   need(child >= 0);
-  if (child > 0) return;
-  signal(SIGTERM, SIG_IGN);
-  say("straggler");
-  for (;;) pause();
+  if (child == 0) hum("straggler");
 }
 
 int main(int argc, char **argv) {
   const char *sockets = getenv("LISTEN_FDS");
   const int channel = 3 + (sockets ? atoi(sockets) : 0);
-  sigset_t term;
-  sigemptyset(&term);
-  sigaddset(&term, SIGTERM);
   for (int i = 1; i < argc; i++) {
     const char *step = argv[i];
     char byte = 'x';
-    int number = 0;
 #define STEP(word) (strcmp(step, word) == 0)
     if (STEP("say")) say(argv[++i]);
     else if (STEP("serve")) serve(3 + atoi(argv[++i]));
     else if (STEP("unless")) { if (access(argv[++i], F_OK) != 0) _exit(1); }
-    else if (STEP("term")) { sigprocmask(SIG_BLOCK, &term, NULL); say("waits"); need(sigwait(&term, &number) == 0); }
-    else if (STEP("deaf")) { signal(SIGTERM, SIG_IGN); say("deaf"); }
-    else if (STEP("hum")) for (;;) pause();
+    else if (STEP("lifeline")) { say("waits"); need(read(channel + 2, &byte, 1) == 0); say("asked"); }
+    else if (STEP("hum")) hum("hums");
     else if (STEP("send")) need(write(channel, &byte, 1) == 1);
     else if (STEP("hear")) { need(read(channel, &byte, 1) == 1); say("heard"); }
     else if (STEP("orphans")) for (int n = atoi(argv[++i]); n > 0; n--) orphan();

@@ -5,7 +5,7 @@ import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { posix, resting } from '../../lib/posix.js'
-import { cleanups, type Ended, isAlive, MARK, ROOT, until } from '../support/lookout.js'
+import { childrenOf, cleanups, type Ended, isAlive, MARK, ROOT, until } from '../support/lookout.js'
 
 const tools = fs.mkdtempSync(path.join(os.tmpdir(), 'lookout-tools-'))
 process.on('exit', () => fs.rmSync(tools, { recursive: true, force: true }))
@@ -189,8 +189,10 @@ export class Resting {
       }),
     )
     cleanups.push(async () => {
-      if (!this.#ended) this.signal('SIGQUIT')
+      this.signal('SIGQUIT')
+      const timer = setTimeout(() => this.#kill(), 5000)
       await this.ended
+      clearTimeout(timer)
     })
   }
 
@@ -220,9 +222,15 @@ export class Resting {
     return lookout
   }
 
-  /** Its own, also where it was not us who started it. */
+  /** Its own, also where it was strace who started it. */
   get pid(): number {
     return Number(/^lookout (\d+): /m.exec(this.stderr)?.[1] ?? this.child.pid)
+  }
+
+  /** With strace, where it was that who started it. */
+  #kill(): void {
+    const started = this.child.pid!
+    for (const pid of [...childrenOf(started), started]) process.kill(pid, 'SIGKILL')
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -236,21 +244,20 @@ export class Resting {
 
   /** Waits for a line of its stderr, or for that many. */
   async line(pattern: RegExp, count = 1): Promise<void> {
-    await this.#wait(`${count} x ${pattern}`, () => this.count(pattern) >= count)
+    await this.#wait(`${pattern}, ${count} times`, () => this.count(pattern) >= count)
   }
 
   /** Waits until that many puppets have said that word on stdout: their pids. */
   async said(word: string, count = 1): Promise<number[]> {
     const pattern = new RegExp(`^${word} (\\d+)$`, 'gm')
     const pids = () => [...this.stdout.matchAll(pattern)].map(([, pid]) => Number(pid))
-    await this.#wait(`${count} x ${word}`, () => pids().length >= count)
+    await this.#wait(`${word}, ${count} times`, () => pids().length >= count)
     return pids()
   }
 
-  async #wait<T>(what: string, condition: () => T): Promise<NonNullable<T>> {
-    return until(what, condition).catch(error => {
-      throw new Error(`${error.message}; it said:\n${this.stderr}\n${this.stdout}`)
-    })
+  async #wait(what: string, condition: () => boolean): Promise<void> {
+    await until(what, () => condition() || this.#ended).catch(() => {})
+    if (!condition()) throw new Error(`it never said ${what}, but:\n${this.stderr}\n${this.stdout}`)
   }
 
   /** How many lines of its stderr match. */
