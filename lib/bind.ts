@@ -33,7 +33,7 @@ export interface Bound {
 const DEFER = 30
 
 /** ms for which what a killed lookout left may still hold its addresses: its master ends within a second. */
-const ORPHAN = 1500
+const ORPHAN = 1200
 
 const IPV6_MISSING = ['EAFNOSUPPORT', 'EADDRNOTAVAIL']
 
@@ -78,10 +78,10 @@ function listenTcp(target: Target, port: number, options: BindOptions): number {
   }
 }
 
-/** Whether only what a killed lookout left behind holds the port: its orphans are about to end. */
+/** Whether what a killed lookout left, which is about to end, may hold the port; it may have ended since. */
 function heldByOrphans(port: number): boolean {
   const names = holdersOf(port).map(({ name }) => name)
-  return names.some(name => name.startsWith('lookout ')) && !names.includes('lookout')
+  return names.every(name => name.startsWith('lookout '))
 }
 
 async function retry<T>(attempt: () => T, again: (error: NodeJS.ErrnoException) => boolean): Promise<T> {

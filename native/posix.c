@@ -222,7 +222,7 @@ static void restore_signals(void) {
   for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
-  pthread_sigmask(SIG_SETMASK, &none, NULL);
+  sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* The soft limit on descriptors before Node raised it to the hard one: our parent still has it. */
@@ -248,13 +248,13 @@ static napi_value Exec(napi_env env, napi_callback_info info) {
     sigemptyset(&waited);
     const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaddset(&waited, signals[i]);
-    pthread_sigmask(SIG_BLOCK, &waited, &before);
+    sigprocmask(SIG_BLOCK, &waited, &before);
     signal(SIGPIPE, SIG_DFL);
     restore_nofile();
     execve(path, argv, environment);
     number = errno;
     signal(SIGPIPE, SIG_IGN);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sigprocmask(SIG_SETMASK, &before, NULL);
   }
   free(path);
   free_strings(argv);
@@ -305,7 +305,7 @@ static napi_value Spawn(napi_env env, napi_callback_info info) {
   if (!path || !argv || !environment) {
     number = EINVAL;
   } else {
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* no handler of Node's may run in the child */
+    sigprocmask(SIG_SETMASK, &all, &before); /* no handler of Node's may run in the child */
     pid = fork();
     if (pid == 0) {
       number = become(path, argv, environment, fds, (int)count, parent, report[1]);
@@ -314,7 +314,7 @@ static napi_value Spawn(napi_env env, napi_callback_info info) {
       _exit(127);
     }
     if (pid < 0) number = errno;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    sigprocmask(SIG_SETMASK, &before, NULL);
   }
   close(report[1]);
   if (pid > 0) {

@@ -148,6 +148,7 @@ describe('failure is exit 1 and one line', () => {
     const under = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all']
     const lookout = Lookout.spawn(['-l', '127.0.0.1:81', APP], {
       under: ['unshare', '-n', 'sh', '-c', 'ip link set lo up; exec "$@"', 'sh', ...under],
+      env: { NODE_V8_COVERAGE: undefined }, // its folder is not nobody's to write
     })
     expect(await lookout.ended).to.deep.equal({ code: 1, signal: null })
     expect(lookout.stderr).to.equal(
