@@ -172,3 +172,25 @@ describe('promise 3: nothing keeps running unseen', () => {
     await gone([grandchild])
   })
 })
+
+describe('promise 5: you can ask why', () => {
+  it('it woke, it rests, it ended: each is said, with who says it', async () => {
+    const lookout = await Lookout.start(['--idle', '200ms', '--name', 'shop', fixture('plain.js')])
+    await request(lookout.url)
+    await lookout.rests()
+    await lookout.line(/^lookout \d+: shop rests$/m)
+    await request(lookout.url)
+    await lookout.stop()
+    const lines = lookout.stderr.trimEnd().split('\n')
+    expect(lines.map(line => line.replace(/\d+/g, 'N'))).to.deep.equal([
+      'lookout N: shop rests at http://localhost:N',
+      'lookout N: wakes shop: master N',
+      'master N: worker N pid N ready in N ms',
+      'master N: ends: idle N ms',
+      'lookout N: shop rests',
+      'lookout N: wakes shop: master N',
+      'master N: worker N pid N ready in N ms',
+      'master N: ends: stopped',
+    ])
+  })
+})
