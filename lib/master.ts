@@ -4,6 +4,7 @@
  *
  * fleet.ts knows the workers, rest.ts when to rest; what happens comes in here as an event and is acted on.
  */
+import fs from 'node:fs'
 import { duration, now } from './clock.js'
 import { type AppConfig, inherited } from './config.js'
 import { Fleet } from './fleet.js'
@@ -24,8 +25,8 @@ class Master {
   readonly #sockets: Inherited
   readonly #fleet: Fleet
   readonly #rest: Rest
-  readonly #lookout = process.ppid
   #ending = false
+  #orphaned = false
   #standIn: StandIn | undefined
   #watcher: { add(files: string[]): void } | undefined
 
@@ -55,13 +56,17 @@ class Master {
     if (!this.#config.quiet) say(`master ${process.pid}`, text)
   }
 
-  /** No signal: one that came before there is a handler would kill us. An end of file stays until it is read. */
+  /**
+   * lookout asks for the end by a byte in a pipe, not by a signal: one that came before there is a handler would kill us. The
+   * end of file alone is its death.
+   */
   #holdLifeline(): void {
     const { lifeline } = this.#sockets
     posix.cloexec(lifeline, 1)
     const watch = posix.poll(lifeline, () => {
       posix.control(watch, Control.close)
-      this.#end('stopped', { final: true })
+      this.#orphaned = fs.readSync(lifeline, Buffer.alloc(1)) === 0
+      this.#end(this.#orphaned ? 'lookout is gone' : 'stopped', { final: true })
     })
     posix.control(watch, Control.start)
   }
@@ -148,13 +153,12 @@ class Master {
     if (this.#ending) return
     this.#ending = true
     this.#rest.end()
-    const orphaned = this.#isOrphaned()
-    this.#say(orphaned ? 'ends: lookout is gone' : `ends: ${reason}`)
-    const grace = orphaned ? Math.min(ORPHAN_GRACE, this.#config.grace) : this.#config.grace
+    this.#say(`ends: ${reason}`)
+    const grace = this.#orphaned ? Math.min(ORPHAN_GRACE, this.#config.grace) : this.#config.grace
     for (const worker of this.#fleet.all) worker.stop({ grace, final, cut })
     this.#standIn?.stop()
     if (final) for (const { fds } of this.#sockets.groups) for (const fd of fds) posix.close(fd)
-    if (orphaned) setTimeout(() => this.#leaveNobody(), ORPHAN_GRACE + 100)
+    if (this.#orphaned) setTimeout(() => this.#leaveNobody(), ORPHAN_GRACE + 100)
     void this.#standIn?.close().then(() => {
       this.#standIn = undefined
       this.#leave()
@@ -162,13 +166,9 @@ class Master {
     this.#leave()
   }
 
-  #isOrphaned(): boolean {
-    return process.ppid !== this.#lookout
-  }
-
   #leave(): void {
     if (this.#fleet.all.length > 0 || this.#standIn) return
-    if (this.#isOrphaned()) this.#leaveNobody()
+    if (this.#orphaned) this.#leaveNobody()
     process.exit(0)
   }
 

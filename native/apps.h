@@ -16,7 +16,7 @@ struct app {
   long grace;
   char **env, **argv, **worker;
   pid_t master;      /* 0: at rest */
-  int lifeline;      /* closed, it asks the master to end; -1 once it is. No signal: there may be no handler yet */
+  int lifeline;      /* a byte asks the master to end. No signal: there may be no handler yet */
   unsigned failures; /* in a row: a master ended other than by exit 0, or could not be forked */
   long long woken;   /* ms: when the master was */
   long long until;   /* ms: not woken before; while ending: killed then. 0: no such time */

@@ -14,8 +14,8 @@
  *          master     LOOKOUT_WORKER_PID (its child, worker 0), LOOKOUT_WOKEN (ms, monotonic)
  *          worker 0   LOOKOUT_WORKER=0, and LOOKOUT_NODE_OPTIONS, where it is set, as NODE_OPTIONS
  *        Both get /dev/null as 0, the sockets as 3 and up, then their end of a socket pair, then the
- *        shared statistics; the master a pipe, too, whose end of file asks it to drain and exit 0: we want
- *        it, or are gone. No signal is blocked. The master leads a process group.
+ *        shared statistics; the master a pipe, too: a byte asks it to drain and exit 0, an end of file before
+ *        one says that we are gone. No signal is blocked. The master leads a process group.
  * exit   0 after TERM, INT or HUP, once the masters have drained; 128 + the signal after QUIT or a second
  *        INT, which kill them at once; 1 when it cannot go on; 2 for a bad argv.
  *
@@ -144,7 +144,7 @@ static void bury(struct app *app) {
   int status = 0;
   kill(-app->master, SIGKILL);
   must("reap a master", waitpid(app->master, &status, 0));
-  if (app->lifeline >= 0) close(app->lifeline);
+  close(app->lifeline);
   app->master = 0;
   app->until = 0;
   masters--;
@@ -204,9 +204,9 @@ static void end(int signal_number) {
   for (struct app *app = apps; app < apps + app_count; app++) {
     if (!app->master) continue;
     if (at_once) kill(-app->master, SIGKILL);
-    if (app->lifeline >= 0) close(app->lifeline);
-    app->lifeline = -1;
-    if (!app->until) app->until = now() + app->grace + MARGIN;
+    if (app->until) continue;
+    app->until = now() + app->grace + MARGIN;
+    if (write(app->lifeline, "", 1) < 0) continue; /* then the master is gone */
   }
 }
 

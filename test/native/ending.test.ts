@@ -105,7 +105,7 @@ for (const build of builds) {
       const [master] = await lookout.said('waits')
       const [worker] = await lookout.said('hums')
       lookout.signal('SIGKILL')
-      await lookout.said('asked')
+      await lookout.said('orphaned')
       await until('both gone', () => !isAlive(master!) && !isAlive(worker!))
     })
 
