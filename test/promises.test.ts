@@ -164,6 +164,14 @@ describe('promise 3: nothing keeps running unseen', () => {
     expect(lookout.count(/wakes/)).to.equal(1)
   })
 
+  it('what the app started goes with it when lookout is killed, too', async () => {
+    const lookout = await Lookout.start([fixture('grandchild.js')])
+    const grandchild = Number((await request(lookout.url)).body)
+    await until('the master is up', () => lookout.count(/ready in/) === 1)
+    lookout.signal('SIGKILL')
+    await gone([grandchild])
+  })
+
   it('what the app started goes with it', async () => {
     const lookout = await Lookout.start(['--idle', '200ms', fixture('grandchild.js')])
     const grandchild = Number((await request(lookout.url)).body)

@@ -4,7 +4,7 @@
  *   say WORD      a line on stdout: WORD and the pid
  *   serve N       takes a connection from socket N (0 is the first), answers its pid, reads to the end of file
  *   unless FILE   goes on when FILE is there, else exits 1
- *   lifeline      says "waits", reads a master's lifeline says "asked" for its byte or "orphaned" at its end of file
+ *   lifeline      says "waits", then what a master's lifeline has: "asked" for a byte, "orphaned" for its end
  *   hum           says "hums" and waits to be killed; TERM does not do it
  *   send, hear    a byte through the socket pair, to and from the other end
  *   orphans N     leaves N children of nobody, in sessions of their own, which end when they are killed
@@ -41,6 +41,14 @@ static _Noreturn void hum(const char *word) {
   signal(SIGTERM, SIG_IGN);
   say(word);
   for (;;) pause();
+}
+
+static void lifeline(int fd) {
+  char byte;
+  say("waits");
+  ssize_t got = read(fd, &byte, 1);
+  need(got >= 0);
+  say(got > 0 ? "asked" : "orphaned");
 }
 
 static void serve(int fd) {
@@ -81,7 +89,7 @@ int main(int argc, char **argv) {
     if (STEP("say")) say(argv[++i]);
     else if (STEP("serve")) serve(3 + atoi(argv[++i]));
     else if (STEP("unless")) { if (access(argv[++i], F_OK) != 0) _exit(1); }
-    else if (STEP("lifeline")) { say("waits"); ssize_t got = read(channel + 2, &byte, 1); need(got >= 0); say(got ? "asked" : "orphaned"); }
+    else if (STEP("lifeline")) lifeline(channel + 2);
     else if (STEP("hum")) hum("hums");
     else if (STEP("send")) need(write(channel, &byte, 1) == 1);
     else if (STEP("hear")) { need(read(channel, &byte, 1) == 1); say("heard"); }
