@@ -1,8 +1,9 @@
 /** The promises that the README opens with, each by its name. */
 import fs from 'node:fs'
+import path from 'node:path'
 import { expect } from 'chai'
 import { type Outcome, outcome, request } from './support/client.js'
-import { childrenOf, fixture, isAlive, Lookout, until } from './support/lookout.js'
+import { childrenOf, fixture, isAlive, Lookout, temporaryFolder, until } from './support/lookout.js'
 
 /** Deterministic, so that a failure can be had again. */
 function random(seed: number): () => number {
@@ -34,14 +35,14 @@ function effort(pid: number): string {
 
 describe('promise 1: no connection is lost', () => {
   for (const [name, address] of [
-    ['TCP', '127.0.0.1:0'],
-    ['a unix socket', '/tmp/lookout-edge.sock'],
+    ['TCP', () => '127.0.0.1:0'],
+    ['a unix socket', () => path.join(temporaryFolder(), 'edge.sock')],
   ] as const) {
     it(`over ${name}: 10,000 new connections hitting the idle edge, 50 cycles, 2 workers`, async function () {
       this.timeout(120_000)
       const IDLE = 50
       const BURST = 200
-      const lookout = await Lookout.start(['--idle', `${IDLE}ms`, '-w', '2', '-l', address, fixture('plain.js')])
+      const lookout = await Lookout.start(['--idle', `${IDLE}ms`, '-w', '2', '-l', address(), fixture('plain.js')])
       const tally = new Tally()
       const next = random(1)
       const wakes = () => lookout.count(/wakes/)
