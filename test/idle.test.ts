@@ -1,5 +1,7 @@
 /** Idle is one fact about the whole app: what keeps it awake, and what does not. */
 import http from 'node:http'
+import http2 from 'node:http2'
+import https from 'node:https'
 import net from 'node:net'
 import { expect } from 'chai'
 import { io } from 'socket.io-client'
@@ -123,6 +125,46 @@ describe('idle', () => {
     await lookout.rests()
     await until('the client saw the end', () => socket!.destroyed)
     expect(errors).to.deep.equal([])
+  })
+
+  it('stays awake for an open http2 stream, not for a session without one', async () => {
+    const lookout = await start('http2-stream.js')
+    const session = http2.connect(`http://127.0.0.1:${lookout.port}`)
+    session.on('error', () => {})
+    cleanups.push(() => session.destroy())
+    const closed = new Promise(resolve => session.once('close', resolve))
+    const stream = session.request({ ':path': '/' })
+    await new Promise(resolve => stream.once('data', resolve))
+    expect(await staysAwake(lookout)).to.equal(true)
+    stream.close()
+    await lookout.rests()
+    await closed
+  })
+
+  it('does not stay awake for an idle keep-alive connection over TLS', async () => {
+    const lookout = await start('kinds/https.js')
+    const agent = new https.Agent({ keepAlive: true, rejectUnauthorized: false })
+    cleanups.push(() => agent.destroy())
+    const answer = await new Promise(resolve =>
+      https.get({ agent, ...target(lookout.url) }, response => response.setEncoding('utf8').on('data', resolve)),
+    )
+    expect(answer).to.equal('hello')
+    await lookout.rests()
+  })
+
+  it('stays awake for a request over TLS, and drains it', async () => {
+    const lookout = await start('https-slow.js')
+    const answer = new Promise(resolve =>
+      https
+        .get({ agent: false, rejectUnauthorized: false, ...target(lookout.url) }, response =>
+          response.setEncoding('utf8').on('data', resolve),
+        )
+        .on('error', resolve),
+    )
+    await until('awake', () => lookout.workers.length === 1)
+    expect(await staysAwake(lookout, 3)).to.equal(true)
+    lookout.signal('SIGTERM')
+    expect(await answer).to.equal('slow')
   })
 
   it('does not stay awake for what never came: it is armed from the start', async () => {
