@@ -10,17 +10,19 @@ const BATCH = 16
 /** ms to leave the queue alone when this process has no room: a level-triggered poll would spin. */
 const PAUSE = 10
 
+export type Admission = 'now' | 'later' | 'peer'
+
 export class Acceptor {
   readonly #watches: { fd: number; watch: Watch }[]
   #state: 'stopped' | 'accepting' | 'closed' = 'stopped'
 
   /**
-   * @param admit asked when a connection waits; false leaves it in the queue
+   * @param admit asked when a connection waits: 'later' leaves it in the queue for a while, 'peer' for one turn of the loop
    * @param take gets each accepted descriptor and owns it
    */
   constructor(
     fds: number[],
-    private readonly admit: () => boolean,
+    private readonly admit: () => Admission,
     private readonly take: (fd: number) => void,
   ) {
     this.#watches = fds.map(fd => ({ fd, watch: posix.poll(fd, () => this.#accept(fd, BATCH)) }))
@@ -49,12 +51,14 @@ export class Acceptor {
   /** Takes whatever is in the queue now, before the socket is closed for good. */
   takeAll(): void {
     if (this.#state === 'closed') return
-    for (const { fd } of this.#watches) this.#accept(fd, Number.POSITIVE_INFINITY)
+    for (const { fd } of this.#watches) this.#accept(fd, Number.POSITIVE_INFINITY, () => 'now')
   }
 
-  #accept(socket: number, most: number): void {
+  #accept(socket: number, most: number, admit = this.admit): void {
     for (let taken = 0; taken < most; taken++) {
-      if (!this.admit()) return this.#pause()
+      const admission = admit()
+      if (admission === 'later') return this.#pause()
+      if (admission === 'peer') return posix.yield() // the poll is level-triggered: it asks again
       const fd = posix.accept(socket)
       if (fd >= 0) this.take(fd)
       else if (-fd === posix.EMFILE || -fd === posix.ENFILE) return this.#pause()

@@ -103,7 +103,11 @@ export class Activity {
     this.#accepted++
     connection[SINCE] = now()
     this.#connections.add(connection)
-    connection.once('close', () => this.#connections.delete(connection))
+    this.slot[Field.connections] = this.#connections.size
+    connection.once('close', () => {
+      this.#connections.delete(connection)
+      this.slot[Field.connections] = this.#connections.size
+    })
   }
 
   #trackSession(session: http2.ServerHttp2Session): void {

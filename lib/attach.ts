@@ -6,7 +6,7 @@
  * that we accept goes to Node's own onconnection, as one of Node's would: noDelay, allowHalfOpen and the rest hold.
  */
 import net from 'node:net'
-import { Acceptor } from './acceptor.js'
+import { Acceptor, type Admission } from './acceptor.js'
 import { posix } from './posix.js'
 import type { Group } from './sockets.js'
 
@@ -66,7 +66,7 @@ function listenQuietly(server: Internals, handle: HandleClass, options: FdOption
 export function attach(
   server: net.Server,
   group: Group,
-  options: { signal?: AbortSignal; callback?: (() => void) | undefined; admit?(): boolean; onClose?(): void } = {},
+  options: { signal?: AbortSignal; callback?: (() => void) | undefined; admit?(): Admission; onClose?(): void } = {},
 ): Acceptor | undefined {
   const internals = server as Internals
   const family = group.path === undefined ? posix.AF_INET : posix.AF_UNIX
@@ -85,7 +85,7 @@ export function attach(
     server.maxConnections != null && server.maxConnections > 0 && internals._connections >= server.maxConnections
   const acceptor = new Acceptor(
     group.fds,
-    () => !full() && (options.admit?.() ?? true),
+    () => (full() ? 'later' : (options.admit?.() ?? 'now')),
     fd => {
       const client = new handleClass(SOCKET)
       const error = client.open(fd)

@@ -36,6 +36,14 @@ function holds(pid: string, inodes: Set<string>): boolean {
   }
 }
 
+function nameOf(pid: string): string {
+  try {
+    return fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+  } catch {
+    return '' // ended meanwhile
+  }
+}
+
 /** The processes that listen on a TCP port, as far as we may look. */
 export function holdersOf(port: number): Holder[] {
   const inodes = inodesOf(port)
@@ -43,7 +51,8 @@ export function holdersOf(port: number): Holder[] {
   return fs
     .readdirSync('/proc')
     .filter(name => /^\d+$/.test(name) && holds(name, inodes))
-    .map(pid => ({ pid: Number(pid), name: fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim() }))
+    .map(pid => ({ pid: Number(pid), name: nameOf(pid) }))
+    .filter(({ name }) => name !== '')
 }
 
 /** "another lookout, pid 4711" */

@@ -3,7 +3,7 @@
  * asks for the very port of an address gets that.
  */
 import net from 'node:net'
-import type { Acceptor } from './acceptor.js'
+import type { Acceptor, Admission } from './acceptor.js'
 import { attach } from './attach.js'
 import { tracer } from './log.js'
 import type { Group } from './sockets.js'
@@ -26,7 +26,11 @@ function portOf([first]: unknown[]): number {
 }
 
 /** @param onListen called with each server that got an address, before its 'listening' event */
-export function captureListen(groups: Group[], admit: () => boolean, onListen: (server: net.Server) => void): Capture {
+export function captureListen(
+  groups: Group[],
+  admit: () => Admission,
+  onListen: (server: net.Server) => void,
+): Capture {
   const free = [...groups]
   const taken = new Set<Group>()
   const acceptors = new Set<Acceptor>()

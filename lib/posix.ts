@@ -51,6 +51,8 @@ export interface Posix {
   pidfdKill(pidfd: number, signal: number): boolean
   /** The exit status, minus the signal that killed it, or undefined while it lives. */
   pidfdReap(pidfd: number): number | undefined
+  /** Lets whoever else is ready run first. */
+  yield(): void
   prctl(option: number, value: number): number
   /** A watch, stopped, on whether `fd` is readable; status is 0 or minus an errno. */
   poll(fd: number, callback: (status: number) => void): Watch

@@ -5,6 +5,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { type Bound, bind, release } from './bind.js'
+import { cacheFolder } from './cache-folder.js'
 import { type AppConfig, INTERNAL } from './config.js'
 import { causeOf, Failure } from './errors.js'
 import { tracer } from './log.js'
@@ -71,5 +72,7 @@ function environment(env: NodeJS.ProcessEnv): string[] {
   for (const name of INTERNAL) delete rest[name]
   for (const option of Object.keys(TABLE)) delete rest[environmentName(option)]
   if (NODE_OPTIONS) rest.LOOKOUT_NODE_OPTIONS = NODE_OPTIONS
+  const cache = cacheFolder(env)
+  if (cache !== undefined && env.NODE_DISABLE_COMPILE_CACHE === undefined) rest.LOOKOUT_CACHE = cache
   return Object.entries({ ...rest, LOOKOUT_ADDON: addon }).map(([name, value]) => `${name}=${value}`)
 }

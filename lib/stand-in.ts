@@ -31,7 +31,7 @@ export class StandIn {
           `HTTP/1.1 503 Service Unavailable\r\nRetry-After: ${hooks.failing().retryAfter}\r\nConnection: close\r\n\r\n`,
         )
       })
-      const acceptor = attach(server, group, { admit: () => hooks.admit() })
+      const acceptor = attach(server, group, { admit: () => (hooks.admit() ? 'now' : 'later') })
       this.#servers.push(server)
       if (acceptor) this.#acceptors.push(acceptor)
     }

@@ -7,6 +7,8 @@
  * | 0    | requests | begun since the worker started                                            |
  * | 8    | active   | ms, monotonic: when it last had work; Infinity while it has               |
  * | 16   | checkin  | ms, monotonic: when its event loop last said so                           |
+ * | 24   | connections | open now                                                               |
+ * | 32   | accepting | 1 while it takes connections                                             |
  */
 import { posix } from './posix.js'
 
@@ -18,6 +20,8 @@ export const enum Field {
   requests,
   active,
   checkin,
+  connections,
+  accepting,
 }
 
 export type Slot = Float64Array

@@ -131,6 +131,7 @@ export class WorkerHandle {
     clearTimeout(this.#deadline)
     posix.control(this.#watch, Control.close)
     posix.close(this.#pidfd)
+    this.slot[Field.accepting] = 0 // it cannot say so itself: its peers would wait for it
     // What it said last may still be in the channel: it is read before the end is told.
     setImmediate(() => {
       this.state = 'ended'

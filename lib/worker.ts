@@ -4,11 +4,15 @@
  *
  * Loaded in a process that lookout did not start (a child or a thread of the app), it does nothing.
  */
+
+import './compile-cache.js' // first: what is loaded after it is kept
 import type net from 'node:net'
 import os from 'node:os'
 import { Activity } from './activity.js'
+import { Balance } from './balance.js'
 import { Channel, type ToMaster, type ToWorker } from './channel.js'
 import { now } from './clock.js'
+import { saveCompiled } from './compile-cache.js'
 import { type AppConfig, inherited } from './config.js'
 import { checkInInterval } from './idle.js'
 import { captureListen } from './listen.js'
@@ -16,7 +20,7 @@ import { tracer } from './log.js'
 import { posix } from './posix.js'
 import { report } from './report.js'
 import { inherit, scrub } from './sockets.js'
-import { Stats } from './stats.js'
+import { Field, Stats } from './stats.js'
 
 /** ms after the app was loaded for it to listen by itself, before its export is served. */
 const LISTENS_BY_ITSELF = 1000
@@ -38,7 +42,11 @@ function run(config: AppConfig, index: number): void {
   const trace = tracer(`worker:${index}`)
   trace('loads %s', config.script)
 
-  const activity = new Activity(new Stats(stats).slot(index))
+  const memory = new Stats(stats)
+  const slot = memory.slot(index)
+  const peers = [...Array(config.workers).keys()].filter(peer => peer !== index).map(peer => memory.slot(peer))
+  const balance = new Balance(slot, peers)
+  const activity = new Activity(slot)
   const timer = setInterval(() => activity.checkIn(), checkInInterval(config.idle)).unref()
   const channel = new Channel<ToWorker, ToMaster>(fd, obey, () => clearInterval(timer)) // the kernel kills us with the master
   const startup = report(
@@ -46,12 +54,19 @@ function run(config: AppConfig, index: number): void {
     config.watch,
     () => posix.dup2(fd, 2),
   )
-  const { acceptors, taken } = captureListen(groups, () => true, listening)
+  const { acceptors, taken } = captureListen(groups, () => (balance.admit() ? 'now' : 'peer'), listening)
   serveExport(config.script, () => acceptors.size > 0)
 
+  function accept(on: boolean): void {
+    slot[Field.accepting] = on ? 1 : 0
+    for (const acceptor of acceptors) on ? acceptor.start() : acceptor.stop()
+  }
+
   function listening(server: net.Server): void {
+    slot[Field.accepting] = 1
     activity.watch(server)
     startup.done()
+    saveCompiled()
     server.once('listening', () =>
       channel.send({ type: 'ready', served: [...taken].map(group => groups.indexOf(group)) }),
     )
@@ -62,15 +77,16 @@ function run(config: AppConfig, index: number): void {
     switch (message.type) {
       case 'quiet':
         channel.keepAlive(true) // a socket that is not polled would not
-        for (const acceptor of acceptors) acceptor.stop()
+        accept(false)
         return look()
       case 'resume':
-        for (const acceptor of acceptors) acceptor.start()
+        accept(true)
         channel.keepAlive(false)
         return
       case 'stop':
         clearInterval(timer)
         channel.keepAlive(false)
+        slot[Field.accepting] = 0
         for (const acceptor of [...acceptors]) {
           if (message.final) acceptor.takeAll()
           acceptor.close()

@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <node_api.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -354,6 +355,12 @@ static napi_value PidfdReap(napi_env env, napi_callback_info info) {
   return from_int(env, status.si_code == CLD_EXITED ? status.si_status : -status.si_status);
 }
 
+/* Lets whoever else is ready run first. */
+static napi_value Yield(napi_env env, napi_callback_info info) {
+  (void)info;
+  return result(env, "sched_yield", sched_yield());
+}
+
 static napi_value Prctl(napi_env env, napi_callback_info info) {
   INTEGERS(a, 2);
   return result(env, "prctl", prctl(a[0], a[1], 0, 0, 0));
@@ -446,7 +453,7 @@ NAPI_MODULE_INIT() {
     {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair},
     {"close", Close}, {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable},
     {"memfd", Memfd}, {"mmap", Mmap}, {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen},
-    {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap}, {"prctl", Prctl}, {"poll", Poll}, {"control", Control},
+    {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap}, {"prctl", Prctl}, {"yield", Yield}, {"poll", Poll}, {"control", Control},
   };
   static const struct { const char *name; int value; } constants[] = {
     {"AF_UNIX", AF_UNIX}, {"AF_INET", AF_INET}, {"AF_INET6", AF_INET6}, {"SOL_SOCKET", SOL_SOCKET},

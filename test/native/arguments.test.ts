@@ -100,7 +100,7 @@ for (const build of [asBuilt, sanitized]) {
         expect({ code, signal }, shown(args)).to.deep.equal({ code: 2, signal: null })
         expect(stderr, shown(args)).to.match(REFUSED)
       })
-    })
+    }).timeout(120_000)
 
     it('are refused where a descriptor does not listen', async () => {
       const [one, two] = [argumentsOf([once]), argumentsOf([{ ...once, sockets: 2 }])]
@@ -130,6 +130,6 @@ for (const build of [asBuilt, sanitized]) {
         if (code === 2) refused++
       })
       expect(refused).to.be.within(150, 299)
-    })
+    }).timeout(120_000)
   })
 }

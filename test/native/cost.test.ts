@@ -74,5 +74,5 @@ describe('the resting program at rest', () => {
     expect(await state(25)).to.deep.equal(before)
     expect(masters.size).to.equal(1040)
     expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
-  })
+  }).timeout(60_000)
 })

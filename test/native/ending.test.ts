@@ -70,7 +70,7 @@ for (const build of builds) {
       await lookout.said('hums', 2)
       const start = performance.now()
       expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
-      expect(performance.now() - start).to.be.within(1100, 6000)
+      expect(performance.now() - start).to.be.within(1100, 20_000)
     })
 
     it('comes a second after the grace for a master that is stopped', async () => {
@@ -79,7 +79,7 @@ for (const build of builds) {
       process.kill((await lookout.said('waits'))[0]!, 'SIGSTOP')
       const start = performance.now()
       expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
-      expect(performance.now() - start).to.be.within(1000, 6000)
+      expect(performance.now() - start).to.be.within(1000, 20_000)
     })
 
     for (const [signal, code] of [
@@ -88,7 +88,7 @@ for (const build of builds) {
       ['SIGQUIT', 131],
     ] as const) {
       it(`is right whenever ${signal} comes while it wakes`, async () => {
-        for (let offset = 0; offset < 2000; offset += build === asBuilt ? 50 : 500) {
+        for (let offset = 0; offset < 2000; offset += build === asBuilt ? 100 : 500) {
           const lookout = await Resting.start(build, [{ master: ['exit', '0'] }])
           const start = performance.now()
           lookout.connect()
@@ -96,7 +96,7 @@ for (const build of builds) {
           while (performance.now() < start + offset / 1000);
           expect(await lookout.end(signal), `${offset} us`).to.deep.equal({ code, signal: null })
         }
-      })
+      }).timeout(120_000)
     }
 
     it('is known to its masters, when it is killed', async () => {
@@ -113,7 +113,7 @@ for (const build of builds) {
       const file = `${temporaryFolder()}/socket`
       const fd = listenUnix(file)
       const socket = fs.readlinkSync(`/proc/self/fd/${fd}`)
-      const app: App = { grace: 0, master: ['lifeline', 'hum'] }
+      const app: App = { master: ['lifeline', 'hum'] }
       const lookout = await Resting.start(build, [app], { sockets: [fd] })
       lookout.connect()
       const [master] = await lookout.said('waits')
@@ -123,7 +123,7 @@ for (const build of builds) {
       expect(isAlive(master!)).to.equal(true)
       expect(fs.existsSync(file)).to.equal(false)
       expect(holds(lookout.pid, socket)).to.equal(false)
-      expect(await lookout.end()).to.deep.equal(FINE)
+      expect(await lookout.end('SIGQUIT')).to.deep.equal({ code: 131, signal: null })
     })
 
     it('takes the socket files and their locks away, but no file that replaced one', async () => {

@@ -10,6 +10,9 @@ import { childrenOf, cleanups, type Ended, isAlive, MARK, ROOT, until } from '..
 const tools = fs.mkdtempSync(path.join(os.tmpdir(), 'lookout-tools-'))
 process.on('exit', () => fs.rmSync(tools, { recursive: true, force: true }))
 
+/** ms for what takes an instant, but may take seconds under valgrind on a machine that is busy. */
+const PATIENCE = 25_000
+
 // What the tests themselves inherited is not for the processes they start.
 for (const fd of fs.readdirSync('/proc/self/fd').map(Number)) {
   if (fd > 2 && fs.existsSync(`/proc/self/fd/${fd}`)) posix.cloexec(fd, 1)
@@ -254,7 +257,7 @@ export class Resting {
   }
 
   async #wait(what: string, condition: () => boolean): Promise<void> {
-    await until(what, () => condition() || this.#ended).catch(() => {})
+    await until(what, () => condition() || this.#ended, PATIENCE).catch(() => {})
     if (!condition()) throw new Error(`it never said ${what}, but:\n${this.stderr}\n${this.stdout}`)
   }
 

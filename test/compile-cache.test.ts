@@ -1,0 +1,53 @@
+/** What V8 compiled is kept over wakes, where Node can (22.1 and later), in a folder that is ours alone. */
+import fs from 'node:fs'
+import module from 'node:module'
+import path from 'node:path'
+import { expect } from 'chai'
+import { request } from './support/client.js'
+import { fixture, Lookout, temporaryFolder, until } from './support/lookout.js'
+
+const isKept = 'enableCompileCache' in module
+
+function filesIn(folder: string): string[] {
+  return fs
+    .readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter(name => fs.statSync(path.join(folder, name)).isFile())
+}
+
+/** Lets an app be awake for long enough to have settled. */
+async function wake(env: NodeJS.ProcessEnv): Promise<Lookout> {
+  const lookout = await Lookout.start(['--idle', '300ms', fixture('kinds/express.js')], { env })
+  await request(lookout.url)
+  await lookout.rests()
+  return lookout
+}
+
+describe('compiled code', () => {
+  it(isKept ? 'is kept in XDG_CACHE_HOME' : 'is not kept by this Node', async () => {
+    const home = temporaryFolder()
+    await wake({ XDG_CACHE_HOME: home })
+    expect(filesIn(home).length > 0).to.equal(isKept)
+  })
+
+  it('is written while the app is awake: it may be killed', async () => {
+    const home = temporaryFolder()
+    const lookout = await Lookout.start([fixture('kinds/express.js')], { env: { XDG_CACHE_HOME: home } })
+    await request(lookout.url)
+    if (isKept) await until('it is written', () => filesIn(home).length > 0)
+  })
+
+  it('is not taken from a folder that others may write to', async () => {
+    const home = temporaryFolder()
+    fs.mkdirSync(path.join(home, 'lookout'))
+    fs.chmodSync(path.join(home, 'lookout'), 0o777)
+    await wake({ XDG_CACHE_HOME: home })
+    expect(filesIn(home)).to.deep.equal([])
+  })
+
+  it('is not kept where NODE_DISABLE_COMPILE_CACHE says so, or there is no home', async () => {
+    const home = temporaryFolder()
+    await wake({ XDG_CACHE_HOME: home, NODE_DISABLE_COMPILE_CACHE: '1' })
+    await wake({ XDG_CACHE_HOME: '/proc/no', HOME: undefined })
+    expect(filesIn(home)).to.deep.equal([])
+  })
+})
