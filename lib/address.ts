@@ -31,14 +31,14 @@ export function parseAddress(text: string): Address {
 
 const UNITS: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
 
-/** The longest time a timer can wait: setTimeout's own limit. */
-const MAX_TIME = 2 ** 31 - 1
+/** The longest time: within setTimeout's limit, and that of native/lookout.c. */
+const MAX_TIME = 240 * 3_600_000
 
 /** `30`, `30s`, `500ms`, `5m`, `1h` as ms. A time above 0 is never rounded to 0. */
 export function parseTime(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text.trim())
   if (!match) throw new Misuse(`a time is 30, 30s, 500ms, 5m or 1h, not ${JSON.stringify(text)}`)
   const ms = Number(match[1]) * UNITS[match[2] ?? 's']!
-  if (ms > MAX_TIME) throw new Misuse(`a time is at most 596h, not ${text}`)
+  if (ms > MAX_TIME) throw new Misuse(`a time is at most 240h, not ${text}`)
   return ms === 0 ? 0 : Math.max(1, Math.round(ms))
 }

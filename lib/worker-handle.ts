@@ -38,7 +38,7 @@ export class WorkerHandle {
 
   /**
    * Adopts a child of ours that was just forked.
-   * @param bootTimeout ms until `late` is emitted, if it does not listen
+   * @param bootTimeout ms until `late` is emitted, if it does not listen; 0: never
    */
   constructor(
     readonly index: number,
@@ -57,7 +57,7 @@ export class WorkerHandle {
       message => this.#receive(message),
       () => {},
     )
-    this.#deadline = setTimeout(() => this.emit({ type: 'late', worker: this }), bootTimeout)
+    if (bootTimeout > 0) this.#deadline = setTimeout(() => this.emit({ type: 'late', worker: this }), bootTimeout)
   }
 
   get identity(): string {

@@ -47,7 +47,7 @@ describe('misuse is exit 2 and one line', () => {
       ['--idle', 'soon', APP],
     ],
     ['a negative time', /^lookout: cannot use --grace: a time is .*, not "-1"\n$/, ['--grace=-1', APP]],
-    ['an endless time', /^lookout: cannot use --idle: a time is at most 596h, not 9999h\n$/, ['--idle', '9999h', APP]],
+    ['an endless time', /^lookout: cannot use --idle: a time is at most 240h, not 9999h\n$/, ['--idle', '9999h', APP]],
     ['a bad time in the environment', /^lookout: cannot use LOOKOUT_IDLE: .* not "x"\n$/, [APP], { LOOKOUT_IDLE: 'x' }],
     [
       'a bad address',
