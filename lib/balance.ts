@@ -3,33 +3,37 @@
  * has. Who declines looks again at the next turn of its event loop, microseconds later, and takes the connection when
  * nobody else has come for it: a peer may be busy.
  */
+import { now } from './clock.js'
 import { Field, type Slot } from './stats.js'
 
 /** How many more than a peer's are clearly more: that part of them, or any while they are few. */
 const SHARE = 16
-/** Looks at one connection, before it is taken all the same. */
-const PATIENCE = 30
+/** ms for which a connection is left to the peers, before it is taken all the same. */
+const PATIENCE = 1
 
 export class Balance {
-  #declined = 0
+  /** Since when the one that waits now has been declined, ms; 0: it has not. */
+  #since = 0
 
   /** @param peers the slots of the other workers */
   constructor(
     private readonly own: Slot,
     private readonly peers: Slot[],
+    private readonly clock = now,
   ) {}
 
   /** Whether to take the connection that waits. */
   admit(): boolean {
-    if (this.peers.length === 0 || this.#declined >= PATIENCE || !this.#isBehind()) {
-      this.#declined = 0
-      return true
+    if (this.peers.length > 0 && this.#hasMore()) {
+      const time = this.clock()
+      if (this.#since === 0) this.#since = time
+      if (time - this.#since < PATIENCE) return false
     }
-    this.#declined++
-    return false
+    this.#since = 0
+    return true
   }
 
-  #isBehind(): boolean {
+  #hasMore(): boolean {
     const mine = this.own[Field.connections]!
     for (const peer of this.peers) {
       const theirs = peer[Field.connections]!

@@ -72,7 +72,12 @@ export const TABLE: Record<keyof Options, Entry> = {
   workers: { flags: '-w, --workers <n>', default: '1', help: 'processes that serve; auto: one a core', parse: workers },
   name: { flags: '--name <name>', help: 'what to call the app (its file or folder)', parse: text => text },
   grace: { flags: '--grace <time>', default: '30s', help: 'what a stopped worker has to finish', parse: parseTime },
-  bootTimeout: { flags: '--boot-timeout <time>', default: '60s', help: 'what the app has to listen; 0: no limit', parse: parseTime },
+  bootTimeout: {
+    flags: '--boot-timeout <time>',
+    default: '60s',
+    help: 'what the app has to listen; 0: no limit',
+    parse: parseTime,
+  },
   backlog: {
     flags: '--backlog <n>',
     default: '4096',
