@@ -12,8 +12,6 @@ import { holds } from './hold.js'
 import { Field, type Slot } from './stats.js'
 
 const SERVER = Symbol('lookout.server')
-const RESPONSE = Symbol('lookout.response')
-const SINCE = Symbol('lookout.since')
 const ENDED = Symbol('lookout.ended')
 
 type Server = net.Server & { [SERVER]?: true }
@@ -22,9 +20,12 @@ type Connection = net.Socket & {
   server?: Server
   /** Node's, of an HTTP connection: null once an upgrade or CONNECT has taken it over. */
   parser?: object | null
-  [RESPONSE]?: http.ServerResponse
-  /** ms, monotonic: when it was accepted, when we ended it. */
-  [SINCE]?: number
+  /**
+   * Node's, of an HTTP connection: the response that is not yet sent, which its own closeIdleConnections() goes by, too;
+   * null once it is, undefined until there was a request.
+   */
+  _httpMessage?: http.ServerResponse | null
+  /** ms, monotonic: when we ended it. */
   [ENDED]?: number
 }
 
@@ -45,11 +46,6 @@ function isTls(server: net.Server): server is tls.Server {
   return typeof (server as tls.Server).setSecureContext === 'function'
 }
 
-function inFlight(connection: Connection): boolean {
-  const response = connection[RESPONSE]
-  return response !== undefined && !response.writableFinished && !response.destroyed
-}
-
 function plural(count: number, what: string): string[] {
   return count === 0 ? [] : [`${count} ${what}${count === 1 ? '' : 's'}`]
 }
@@ -63,15 +59,23 @@ interface Census {
 }
 
 export class Activity {
-  readonly #connections = new Set<Connection>()
+  /** With the time when each was accepted: ms, monotonic. */
+  readonly #connections = new Map<Connection, number>()
   readonly #sessions = new Set<http2.ServerHttp2Session>()
   readonly #streams = new Set<http2.ServerHttp2Stream>()
+  readonly #forget: (this: Connection) => void
   #accepted = 0
   #seen = ''
   #draining = false
 
   constructor(private readonly slot: Slot) {
     slot[Field.active] = now()
+    const connections = this.#connections
+    // One function for all, and nothing kept of a request: what a connection costs is paid for each.
+    this.#forget = function () {
+      connections.delete(this)
+      slot[Field.connections] = connections.size
+    }
     diagnostics.subscribe('net.server.socket', message => {
       const { socket } = message as { socket: Connection }
       if (socket.server?.[SERVER] && !isTls(socket.server)) this.#track(socket)
@@ -79,7 +83,6 @@ export class Activity {
     diagnostics.subscribe('http.server.request.start', message => {
       const { response, socket } = message as { response: http.ServerResponse; socket: Connection }
       if (!socket.server?.[SERVER]) return
-      socket[RESPONSE] = response
       slot[Field.requests]!++
       if (this.#draining && response.shouldKeepAlive) response.setHeader('Connection', 'close')
     })
@@ -101,13 +104,9 @@ export class Activity {
 
   #track(connection: Connection): void {
     this.#accepted++
-    connection[SINCE] = now()
-    this.#connections.add(connection)
+    this.#connections.set(connection, now())
     this.slot[Field.connections] = this.#connections.size
-    connection.once('close', () => {
-      this.#connections.delete(connection)
-      this.slot[Field.connections] = this.#connections.size
-    })
+    connection.on('close', this.#forget)
   }
 
   #trackSession(session: http2.ServerHttp2Session): void {
@@ -122,10 +121,10 @@ export class Activity {
 
   #census(): Census {
     const census: Census = { requests: this.#streams.size, upgraded: 0, raw: 0, idle: [] }
-    for (const connection of this.#connections) {
+    for (const connection of this.#connections.keys()) {
       const { server } = connection
       if (!server || !isHttp(server)) census.raw++
-      else if (inFlight(connection)) census.requests++
+      else if (connection._httpMessage) census.requests++
       else if (connection.parser === null) census.upgraded++
       else census.idle.push(connection)
     }
@@ -160,23 +159,22 @@ export class Activity {
     const { requests, upgraded, raw, idle } = this.#census()
     const waiting = idle.filter(connection => !this.#end(connection)).length
     for (const session of this.#sessions) session.close()
-    if (cut && requests === 0) for (const connection of this.#connections) this.#end(connection, true)
+    if (cut && requests === 0) for (const connection of this.#connections.keys()) this.#end(connection, true)
     return { requests: requests + waiting + holds().size, others: upgraded + raw }
   }
 
   /** Clients learn by the headers of what they are being sent that the connection ends with it. */
   #announce(): void {
     this.#draining = true
-    for (const connection of this.#connections) {
-      const response = connection[RESPONSE]
-      if (inFlight(connection) && response && !response.headersSent) response.setHeader('Connection', 'close')
+    for (const { _httpMessage: response } of this.#connections.keys()) {
+      if (response && !response.headersSent) response.setHeader('Connection', 'close')
     }
   }
 
   /** Ends a connection politely, then for good; true once it is gone. A new one first gets time for its request. */
   #end(connection: Connection, atOnce = false): boolean {
     const time = now()
-    const fresh = connection[RESPONSE] === undefined && time - (connection[SINCE] ?? 0) < FIRST_DATA
+    const fresh = connection._httpMessage === undefined && time - (this.#connections.get(connection) ?? 0) < FIRST_DATA
     if (fresh && !atOnce) return false
     if (connection[ENDED] === undefined) {
       connection[ENDED] = time

@@ -18,9 +18,8 @@ interface Handle {
   ref(): void
   unref(): void
   onconnection(error: number, client: Handle): void
+  constructor: new (type: number) => Handle
 }
-
-type HandleClass = (new (type: number) => Handle) & { prototype: Handle }
 
 type Internals = net.Server & { _handle: Handle | null; _pipeName?: string; _connections: number }
 
@@ -32,30 +31,24 @@ const SOCKET = 0
 
 const listen = net.Server.prototype.listen
 
-const classes = new Map<number, HandleClass>()
-
-/** Node's class of handles for a family of sockets: taken from a socket of that family, for it is not exported. */
-function classFor(family: number): HandleClass {
-  let found = classes.get(family)
-  if (!found) {
-    const socket = new net.Socket({ fd: posix.socket(family), readable: false, writable: false })
-    found = (socket as unknown as { _handle: { constructor: HandleClass } })._handle.constructor
-    socket.destroy()
-    classes.set(family, found)
-  }
-  return found
-}
-
-/** Node's own listen(), with the handle's part left out. It is synchronous for a descriptor. */
-function listenQuietly(server: Internals, handle: HandleClass, options: FdOptions, callback?: () => void): void {
-  const { prototype } = handle
-  const native = prototype.listen
-  prototype.listen = () => 0
+/** Node's own listen(), with the handle's part left out: it would begin to accept. It is synchronous for a descriptor. */
+function listenQuietly(server: Internals, options: FdOptions, callback?: () => void): Handle | null {
+  const property = { configurable: true, enumerable: true }
+  let handle: Handle | null = null
+  Object.defineProperty(server, '_handle', {
+    ...property,
+    get: () => handle,
+    set(made: Handle | null) {
+      handle = made
+      if (made) made.listen = () => 0
+    },
+  })
   try {
     listen.call(server, options, callback)
   } finally {
-    prototype.listen = native
+    Object.defineProperty(server, '_handle', { ...property, writable: true, value: handle })
   }
+  return handle
 }
 
 /**
@@ -69,15 +62,12 @@ export function attach(
   options: { signal?: AbortSignal; callback?: (() => void) | undefined; admit?(): Admission; onClose?(): void } = {},
 ): Acceptor | undefined {
   const internals = server as Internals
-  const family = group.path === undefined ? posix.AF_INET : posix.AF_UNIX
-  const handleClass = classFor(family)
   // The server gets a duplicate, so that closing it leaves the group usable for the next listen().
   const listenOptions: FdOptions = {
     fd: posix.dup(group.fds[0]!, 3),
     ...(options.signal && { signal: options.signal }),
   }
-  listenQuietly(internals, handleClass, listenOptions, options.callback)
-  const handle = internals._handle
+  const handle = listenQuietly(internals, listenOptions, options.callback)
   if (!handle) return undefined
   if (group.path !== undefined) internals._pipeName = group.path
 
@@ -87,7 +77,7 @@ export function attach(
     group.fds,
     () => (full() ? 'later' : (options.admit?.() ?? 'now')),
     fd => {
-      const client = new handleClass(SOCKET)
+      const client = new handle.constructor(SOCKET)
       const error = client.open(fd)
       if (error) posix.close(fd)
       else handle.onconnection(0, client)

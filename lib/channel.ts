@@ -2,7 +2,9 @@
  * What a master and a worker say to each other: a line of JSON a message over a socket pair. Its end of file is the
  * other's death. Nothing here is said for a request; see stats.ts for what is counted.
  */
-import net from 'node:net'
+import { readSync, writeSync } from 'node:fs'
+import { StringDecoder } from 'node:string_decoder'
+import { Control, posix, type Watch } from './posix.js'
 
 /** What a master asks of a worker. */
 export type ToWorker =
@@ -37,28 +39,48 @@ export type ToMaster =
   /** Files that the app has loaded. */
   | { type: 'loaded'; files: string[] }
 
+/** ms until another try when the pair is full: the other end is busy, or stopped. */
+const FULL = 10
+
+/** The most that is read at a time, bytes. */
+const CHUNK = 65_536
+
 export class Channel<Received, Sent> {
-  readonly #socket: net.Socket
+  readonly #watch: Watch
+  readonly #decoder = new StringDecoder('utf8')
+  #open = true
   #rest = ''
+  #unsent = Buffer.alloc(0)
   #raw: ((text: string) => void) | undefined
 
-  /** Does not keep the process alive, unless told to. Owns `fd`. */
-  constructor(fd: number, receive: (message: Received) => void, closed: () => void) {
-    this.#socket = new net.Socket({ fd, readable: true, writable: true })
-    this.#socket.setEncoding('utf8')
-    this.#socket.on('data', (text: string) => this.#take(this.#rest + text, receive))
-    this.#socket.on('error', () => {}) // the other end is gone; 'close' follows
-    this.#socket.on('close', closed)
-    this.#socket.unref()
+  /** Does not keep the process alive, unless told to. Owns `fd`, which becomes nonblocking. */
+  constructor(
+    private readonly fd: number,
+    private readonly receive: (message: Received) => void,
+  ) {
+    this.#watch = posix.poll(fd, () => this.read())
+    posix.control(this.#watch, Control.start)
+    posix.control(this.#watch, Control.unref)
   }
 
-  #take(text: string, receive: (message: Received) => void): void {
+  /** Takes what there is now. */
+  read(): void {
+    const buffer = Buffer.allocUnsafe(CHUNK)
+    while (this.#open) {
+      const count = attempt(() => readSync(this.fd, buffer), 0)
+      if (count === undefined) return
+      if (count === 0) return this.close()
+      this.#take(this.#rest + this.#decoder.write(buffer.subarray(0, count)))
+    }
+  }
+
+  #take(text: string): void {
     let from = 0
     for (let to = text.indexOf('\n'); to >= 0 && !this.#raw; to = text.indexOf('\n', from)) {
       const message = parse<Received>(text.slice(from, to))
       if (message === undefined) return this.close() // no end of ours wrote that
-      receive(message)
       from = to + 1
+      this.receive(message)
     }
     this.#rest = this.#raw ? '' : text.slice(from)
     this.#raw?.(text.slice(from))
@@ -71,17 +93,38 @@ export class Channel<Received, Sent> {
 
   /** Written at once as long as the pair has room, so that even a dying process is heard. */
   send(message: Sent): void {
-    if (!this.#socket.destroyed) this.#socket.write(`${JSON.stringify(message)}\n`)
+    const line = Buffer.from(`${JSON.stringify(message)}\n`)
+    this.#unsent = this.#unsent.length === 0 ? line : Buffer.concat([this.#unsent, line])
+    this.#flush()
+  }
+
+  #flush(): void {
+    while (this.#open && this.#unsent.length > 0) {
+      const count = attempt(() => writeSync(this.fd, this.#unsent), this.#unsent.length)
+      if (count === undefined) return void setTimeout(() => this.#flush(), FULL).unref()
+      this.#unsent = this.#unsent.subarray(count)
+    }
   }
 
   /** Whether the process goes on for this channel's sake. */
   keepAlive(on: boolean): void {
-    if (on) this.#socket.ref()
-    else this.#socket.unref()
+    if (this.#open) posix.control(this.#watch, on ? Control.ref : Control.unref)
   }
 
   close(): void {
-    this.#socket.destroy()
+    if (!this.#open) return
+    this.#open = false
+    posix.control(this.#watch, Control.close)
+    posix.close(this.fd)
+  }
+}
+
+/** The count that `call` returns; undefined when it would have to wait, and `gone` when the other end is. */
+function attempt(call: () => number, gone: number): number | undefined {
+  try {
+    return call()
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? undefined : gone
   }
 }
 

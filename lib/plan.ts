@@ -13,9 +13,12 @@ export interface Plan {
   args: string[]
 }
 
+/** The processes that are woken, made of ours by scripts/boot.js. */
+const boot = (name: string): string => path.join(__dirname, '../boot', name)
+
 /** How a worker is started: its argument vector. The master's ends with it, for worker 0 is started beside it. */
 function workerArgv({ config, args }: Plan): string[] {
-  return [process.execPath, '--require', path.join(__dirname, 'worker.js'), config.script, ...args]
+  return [process.execPath, '--require', boot('worker.js'), config.script, ...args]
 }
 
 export function restingArgv(plan: Plan): string[] {
@@ -23,7 +26,7 @@ export function restingArgv(plan: Plan): string[] {
   const sockets = groups.reduce((sum, count) => sum + count, 0)
   const names = groups.flatMap((count, index) => Array<string>(count).fill(`listen${index}`))
   const env = [`LISTEN_FDNAMES=${names.join(':')}`, `LOOKOUT_APP=${encode(config)}`]
-  const master = [process.execPath, path.join(__dirname, 'master.js')]
+  const master = [process.execPath, boot('master.js')]
   const worker = workerArgv(plan)
   return [
     'lookout',

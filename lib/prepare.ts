@@ -72,7 +72,7 @@ function environment(env: NodeJS.ProcessEnv): string[] {
   for (const name of INTERNAL) delete rest[name]
   for (const option of Object.keys(TABLE)) delete rest[environmentName(option)]
   if (NODE_OPTIONS) rest.LOOKOUT_NODE_OPTIONS = NODE_OPTIONS
-  const cache = cacheFolder(env)
-  if (cache !== undefined && env.NODE_DISABLE_COMPILE_CACHE === undefined) rest.LOOKOUT_CACHE = cache
+  const cache = env.NODE_COMPILE_CACHE === undefined ? cacheFolder(env) : undefined // where the user has one, it is used
+  if (cache !== undefined) rest.NODE_COMPILE_CACHE = rest.LOOKOUT_CACHE = cache
   return Object.entries({ ...rest, LOOKOUT_ADDON: addon }).map(([name, value]) => `${name}=${value}`)
 }

@@ -1,5 +1,9 @@
 /** What a worker tells about an app that is starting: what it writes, what ends it, which files it is made of. */
+import path from 'node:path'
 import type { ToMaster } from './channel.js'
+
+/** Where lookout's own files are. */
+const OWN = path.join(__dirname, '..', path.sep)
 
 type Send = (message: ToMaster) => void
 
@@ -33,7 +37,7 @@ export function report(send: Send, watch: boolean, divert: () => void): { done()
 }
 
 function loadedFiles(): string[] {
-  return Object.keys(require.cache).filter(file => !file.startsWith(__dirname))
+  return Object.keys(require.cache).filter(file => !file.startsWith(OWN))
 }
 
 /** Also shows `see` what is written to a standard stream, which is made no sooner than the app asks for it. */

@@ -48,5 +48,6 @@ export function inherit(env: NodeJS.ProcessEnv): Inherited {
 
 /** Removes what lookout's processes tell each other from an environment that others will see. */
 export function scrub(env: NodeJS.ProcessEnv): void {
+  if (env.LOOKOUT_CACHE !== undefined) delete env.NODE_COMPILE_CACHE
   for (const name of INTERNAL) delete env[name]
 }

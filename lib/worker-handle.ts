@@ -52,11 +52,7 @@ export class WorkerHandle {
     this.#pidfd = posix.pidfdOpen(pid)
     this.#watch = posix.poll(this.#pidfd, () => this.#reap())
     posix.control(this.#watch, Control.start)
-    this.#channel = new Channel(
-      channel,
-      message => this.#receive(message),
-      () => {},
-    )
+    this.#channel = new Channel(channel, message => this.#receive(message))
     if (bootTimeout > 0) this.#deadline = setTimeout(() => this.emit({ type: 'late', worker: this }), bootTimeout)
   }
 
@@ -132,12 +128,10 @@ export class WorkerHandle {
     posix.control(this.#watch, Control.close)
     posix.close(this.#pidfd)
     this.slot[Field.accepting] = 0 // it cannot say so itself: its peers would wait for it
-    // What it said last may still be in the channel: it is read before the end is told.
-    setImmediate(() => {
-      this.state = 'ended'
-      this.#channel.close()
-      this.#passOn()
-      this.emit({ type: 'ended', worker: this, ending: status >= 0 ? { code: status } : { signal: -status } })
-    })
+    this.#channel.read() // what it said last
+    this.#channel.close()
+    this.state = 'ended'
+    this.#passOn()
+    this.emit({ type: 'ended', worker: this, ending: status >= 0 ? { code: status } : { signal: -status } })
   }
 }

@@ -5,9 +5,7 @@
  * Loaded in a process that lookout did not start (a child or a thread of the app), it does nothing.
  */
 
-import './compile-cache.js' // first: what is loaded after it is kept
 import type net from 'node:net'
-import os from 'node:os'
 import { Activity } from './activity.js'
 import { Balance } from './balance.js'
 import { Channel, type ToMaster, type ToWorker } from './channel.js'
@@ -27,6 +25,9 @@ const LISTENS_BY_ITSELF = 1000
 
 /** ms between the steps of a drain. */
 const STEP = 10
+
+/** Its number, everywhere: node:os, which knows it, is not loaded for that. */
+const SIGTERM = 15
 
 /** How much of the grace requests may take, before the app's SIGTERM handlers run all the same. */
 const DRAIN = 0.8
@@ -48,7 +49,7 @@ function run(config: AppConfig, index: number): void {
   const balance = new Balance(slot, peers)
   const activity = new Activity(slot)
   const timer = setInterval(() => activity.checkIn(), checkInInterval(config.idle)).unref()
-  const channel = new Channel<ToWorker, ToMaster>(fd, obey, () => clearInterval(timer)) // the kernel kills us with the master
+  const channel = new Channel<ToWorker, ToMaster>(fd, obey) // the kernel kills us with the master
   const startup = report(
     message => channel.send(message),
     config.watch,
@@ -67,6 +68,7 @@ function run(config: AppConfig, index: number): void {
     activity.watch(server)
     startup.done()
     saveCompiled()
+    // Before the first request, which may be the app's last.
     server.once('listening', () =>
       channel.send({ type: 'ready', served: [...taken].map(group => groups.indexOf(group)) }),
     )
@@ -127,7 +129,7 @@ function drain(activity: Activity, { grace, cut }: ToWorker & { type: 'stop' }):
     if (!told && (requests === 0 || now() > deadline)) {
       told = true
       // Emitted, not sent: nothing might be left that keeps the process waiting for a signal.
-      if ((process as NodeJS.EventEmitter).emit('SIGTERM', 'SIGTERM', os.constants.signals.SIGTERM)) return
+      if ((process as NodeJS.EventEmitter).emit('SIGTERM', 'SIGTERM', SIGTERM)) return
     }
     if (requests + others > 0) setTimeout(step, STEP)
     else process.exit()

@@ -54,7 +54,7 @@ describe('the package', function () {
       'package.json',
       'prebuilds',
     ])
-    expect(fs.readdirSync(path.join(installed, 'dist'))).to.deep.equal(['lib'])
+    expect(fs.readdirSync(path.join(installed, 'dist'))).to.deep.equal(['boot', 'lib'])
   })
 
   it('asks for no newer glibc than Node does', () => {

@@ -171,11 +171,11 @@ export class Lookout {
   }
 }
 
-/** The children of a process, zombies left out. */
-export function childrenOf(pid: number): number[] {
+/** The children that a process's main thread, or another, has forked, zombies left out. */
+export function childrenOf(pid: number, thread = pid): number[] {
   try {
     return fs
-      .readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+      .readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8')
       .trim()
       .split(' ')
       .filter(Boolean)

@@ -1,0 +1,63 @@
+/** `npm run bench`: lookout and its peers side by side, on this machine, on the Node that runs this. */
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { parseArgs } from 'node:util'
+import { chart } from './chart.ts'
+import { type Effort, MEASURES, type Series } from './measures.ts'
+import { seriesTable, targetTable, verdicts } from './report.ts'
+import * as servers from './servers.ts'
+
+const FULL: Effort = { wakes: 21, loads: 7, seconds: 3, apps: 1000 }
+const SMOKE: Effort = { wakes: 2, loads: 1, seconds: 1, apps: 50 }
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { smoke: { type: 'boolean', default: false }, out: { type: 'string' } },
+})
+
+/** The machine, and the version of everybody who took part. */
+function surroundings() {
+  const kinds = Object.values(servers).filter(each => typeof each === 'object' && 'version' in each) as servers.Kind[]
+  return {
+    date: new Date().toISOString().slice(0, 10),
+    node: process.version,
+    machine: `${os.availableParallelism()} x ${os.cpus()[0]?.model}, ${Math.round(os.totalmem() / 2 ** 30)} GiB`,
+    kernel: os.release(),
+    versions: Object.fromEntries(kinds.map(kind => [kind.name, kind.version() ?? 'not here'])),
+  }
+}
+
+const names = positionals.length > 0 ? positionals : Object.keys(MEASURES)
+const unknown = names.find(name => !(name in MEASURES))
+if (unknown) {
+  console.error(`bench: cannot measure ${unknown}: there is ${Object.keys(MEASURES).join(', ')}`)
+  process.exit(2)
+}
+
+const around = surroundings()
+const series: Series[] = []
+try {
+  for (const name of names) {
+    process.stderr.write(`${name}\n`)
+    series.push(...(await MEASURES[name]!(values.smoke ? SMOKE : FULL)))
+  }
+} finally {
+  fs.rmSync(servers.scratch, { recursive: true, force: true })
+}
+const judged = verdicts(series)
+const { versions, ...rest } = around
+console.log(Object.values(rest).join(', '))
+console.log(
+  Object.entries(versions)
+    .map(([name, version]) => `${name}: ${version}`)
+    .join('\n'),
+)
+console.log(`\n${seriesTable(series)}\n\n${targetTable(judged)}`)
+if (values.out !== undefined) {
+  fs.writeFileSync(
+    path.join(values.out, 'results.json'),
+    `${JSON.stringify({ ...around, series, targets: judged }, null, 2)}\n`,
+  )
+  fs.writeFileSync(path.join(values.out, 'chart.svg'), chart(series, Object.values(rest).join(', ')))
+}

@@ -1,0 +1,236 @@
+/** lookout and its peers, each started on an app of apps/, ready to be asked when `start` is over. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import fs from 'node:fs'
+import net from 'node:net'
+import os from 'node:os'
+import path from 'node:path'
+import { BIN, childrenOf, isAlive, until } from '../dist/test/support/lookout.js'
+import { ask } from './ask.ts'
+
+const HERE = import.meta.dirname
+
+/** All that the bench writes: caches, pm2's and inetd's files. Gone with it. */
+export const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'lookout-bench-'))
+
+/** What every server's environment is; lookout's and Node's compile caches are the bench's own. */
+const ENV = { PATH: process.env.PATH!, HOME: scratch, XDG_CACHE_HOME: path.join(scratch, 'cache') }
+
+export interface Server {
+  port: number
+  /** The process that holds the socket. */
+  pid: number
+  /** Every process of it. */
+  pids(): number[]
+  stop(): Promise<void>
+}
+
+export interface Options {
+  app: string
+  /** 1 unless told. */
+  workers?: number
+  /** lookout alone; ms, 0 unless told: never rests. */
+  idle?: number
+}
+
+export interface Kind {
+  name: string
+  /** Its version; undefined where it is not on this machine. */
+  version(): string | undefined
+  start(options: Options): Promise<Server>
+}
+
+export const app = (name: string): string => path.join(HERE, 'apps', name)
+
+/** A port that nobody listens on now. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer().on('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as net.AddressInfo
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+/** The process and all below it, whichever of its threads they were forked by. */
+function family(pid: number): number[] {
+  let threads: string[] = []
+  try {
+    threads = fs.readdirSync(`/proc/${pid}/task`)
+  } catch {
+    // it is gone
+  }
+  return [pid, ...threads.flatMap(thread => childrenOf(pid, Number(thread))).flatMap(family)]
+}
+
+function run(port: number, file: string, args: string[], env: NodeJS.ProcessEnv = {}): Server {
+  const child = spawn(file, args, { env: { ...ENV, ...env }, stdio: ['ignore', 'ignore', 'inherit'] })
+  return { port, pid: child.pid!, pids: () => family(child.pid!), stop: () => end(child) }
+}
+
+/** TERM for it and whatever is below it, KILL for who is there after five seconds. */
+async function end(child: ChildProcess): Promise<void> {
+  const all = family(child.pid!)
+  child.kill('SIGTERM')
+  await until('its end', () => !all.some(isAlive), 5000).catch(() => {
+    for (const pid of all.filter(isAlive)) process.kill(pid, 'SIGKILL')
+  })
+}
+
+/** Somebody listens there: connecting would wake it. */
+function listens(port: number): boolean {
+  const address = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`
+  return fs.readFileSync('/proc/net/tcp', 'utf8').includes(address)
+}
+
+async function answers(server: Server): Promise<Server> {
+  await until(`an answer at port ${server.port}`, () => ask(server.port), 30_000)
+  return server
+}
+
+/** The first line of what a program says of its version; undefined where there is no such program. */
+function versionOf(file: string, ...args: string[]): string | undefined {
+  try {
+    return execFileSync(file, args, { encoding: 'utf8', env: ENV, stdio: ['ignore', 'pipe', 'ignore'] }).split(
+      '\n',
+      1,
+    )[0]
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'installed'
+  }
+}
+
+export const lookout: Kind = {
+  name: 'lookout',
+  version: () => versionOf(process.execPath, BIN, '--version'),
+  async start({ app, workers = 1, idle = 0 }) {
+    const port = await freePort()
+    const args = ['-q', '--workers', String(workers), '--idle', `${idle}ms`, '--listen', `127.0.0.1:${port}`, app]
+    const server = run(port, process.execPath, [BIN, ...args])
+    await until('lookout rests', () => fs.readlinkSync(`/proc/${server.pid}/exe`) !== process.execPath)
+    return server
+  },
+}
+
+/** The resting program with so many apps, each with a socket, as it will be with many: nothing else of lookout's. */
+export async function startMany(count: number): Promise<Server> {
+  const server = run(0, process.execPath, [path.join(HERE, 'many.ts'), String(count), app('hello.cjs')])
+  await until('the resting program', () => fs.readlinkSync(`/proc/${server.pid}/exe`) !== process.execPath)
+  return server
+}
+
+export const node: Kind = {
+  name: 'node',
+  version: () => process.version,
+  async start({ app }) {
+    const port = await freePort()
+    return answers(startNode(app, port))
+  },
+}
+
+/** node, not waited for. */
+export function startNode(app: string, port: number): Server {
+  return run(port, process.execPath, [app], { PORT: String(port) })
+}
+
+function cluster(name: string, policy: 'rr' | 'none'): Kind {
+  return {
+    name,
+    version: () => process.version,
+    async start({ app: script, workers = 1 }) {
+      const port = await freePort()
+      const env = { PORT: String(port), NODE_CLUSTER_SCHED_POLICY: policy }
+      return answers(run(port, process.execPath, [app('cluster.cjs'), script, String(workers)], env))
+    },
+  }
+}
+
+export const clusterRoundRobin = cluster('node:cluster', 'rr')
+export const clusterShared = cluster('node:cluster, shared', 'none')
+
+const PM2 = path.join(HERE, 'node_modules/pm2/bin/pm2')
+
+export const pm2: Kind = {
+  name: 'pm2 cluster',
+  version: () => JSON.parse(fs.readFileSync(path.join(HERE, 'node_modules/pm2/package.json'), 'utf8')).version, // asked, it would start its daemon
+  async start({ app, workers = 1 }) {
+    const port = await freePort()
+    const home = fs.mkdtempSync(path.join(scratch, 'pm2-'))
+    const env = { ...ENV, PM2_HOME: home, PORT: String(port) }
+    const command = (...args: string[]) => execFileSync(process.execPath, [PM2, ...args], { env, stdio: 'ignore' })
+    command('start', app, '-i', String(workers))
+    const pid = Number(fs.readFileSync(path.join(home, 'pm2.pid'), 'utf8'))
+    return answers({ port, pid, pids: () => family(pid), stop: async () => void command('kill') })
+  },
+}
+
+export const systemdActivate: Kind = {
+  name: 'systemd-socket-activate + node',
+  version: () => versionOf('systemd-socket-activate', '--version'),
+  async start({ app }) {
+    const port = await freePort()
+    const child = spawn('systemd-socket-activate', ['-l', `127.0.0.1:${port}`, process.execPath, app], {
+      env: ENV,
+      stdio: 'ignore',
+    })
+    const server = { port, pid: child.pid!, pids: () => family(child.pid!), stop: () => end(child) }
+    await until('systemd-socket-activate waits', () => listens(port))
+    return server
+  },
+}
+
+export const inetd: Kind = {
+  name: 'inetd + node',
+  version: () => versionOf('inetd', '-?'),
+  async start({ app }) {
+    const port = await freePort()
+    const file = path.join(scratch, `inetd-${port}.conf`)
+    fs.writeFileSync(file, `127.0.0.1:${port} stream tcp wait root ${process.execPath} node ${app} inetd\n`)
+    const server = run(port, 'inetd', ['-i', file])
+    await until('inetd waits', () => listens(port))
+    return server
+  },
+}
+
+export const uwsgi: Kind = {
+  name: 'uWSGI cheap (Python)',
+  version: () => versionOf('uwsgi', '--version'),
+  async start() {
+    const port = await freePort()
+    const options = ['--plugin', 'python3', '--wsgi-file', app('hello.wsgi'), '--master', '--cheap', '--idle', '1']
+    const server = run(port, 'uwsgi', [
+      '--http-socket',
+      `127.0.0.1:${port}`,
+      '--disable-logging',
+      '--logto',
+      '/dev/null',
+      '--die-on-term',
+      ...options,
+    ])
+    await until('uWSGI waits', () => listens(port))
+    return server
+  },
+}
+
+export const passenger: Kind = {
+  name: 'Passenger + node',
+  version: () => versionOf('passenger', '--version'),
+  async start({ app: script }) {
+    const port = await freePort()
+    const folder = fs.mkdtempSync(path.join(scratch, 'passenger-'))
+    const options = [
+      '--engine',
+      'builtin',
+      '--app-type',
+      'node',
+      '--startup-file',
+      script,
+      '--nodejs',
+      process.execPath,
+    ]
+    const resting = ['--min-instances', '0', '--pool-idle-time', '1', '--environment', 'production']
+    const quiet = ['--disable-security-update-check', '--disable-anonymous-telemetry', '--log-file', '/dev/null']
+    const where = ['--address', '127.0.0.1', '--port', String(port), '--pid-file', path.join(folder, 'pid')]
+    return answers(run(port, 'passenger', ['start', folder, ...options, ...resting, ...quiet, ...where]))
+  },
+}
