@@ -40,6 +40,9 @@ interface Entry {
 
 const CONNECTIONS = 64
 
+/** ms of quiet before each sample. */
+const SETTLED = 500
+
 /** `rounds` figures of each, in turn; the order changes with every round. */
 async function interleave(measure: string, unit: Unit, rounds: number, entries: Entry[]): Promise<Series[]> {
   const series = entries.map(({ server }): Series => ({ measure, server, unit, samples: [] }))
@@ -47,6 +50,7 @@ async function interleave(measure: string, unit: Unit, rounds: number, entries: 
     for (let round = 0; round < rounds; round++) {
       for (let turn = 0; turn < entries.length; turn++) {
         const index = (round + turn) % entries.length
+        await pause(SETTLED) // a machine that was busy just now is faster
         series[index]!.samples.push(await entries[index]!.sample())
       }
     }
@@ -85,6 +89,7 @@ function activated(kind: Kind, app: string): Entry {
     server: kind.name,
     async sample() {
       const server = await kind.start({ app })
+      await pause(SETTLED)
       const took = await ask(server.port)
       await server.stop()
       return took

@@ -4,8 +4,11 @@ import fs from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
+import { posix } from '../dist/lib/posix.js'
 import { BIN, childrenOf, isAlive, until } from '../dist/test/support/lookout.js'
 import { ask } from './ask.ts'
+
+const PR_SET_CHILD_SUBREAPER = 36
 
 const HERE = import.meta.dirname
 
@@ -68,11 +71,10 @@ function run(port: number, file: string, args: string[], env: NodeJS.ProcessEnv 
   return { port, pid: child.pid!, pids: () => family(child.pid!), stop: () => end(child) }
 }
 
-/** TERM for it and whatever is below it, KILL for who is there after five seconds. */
-async function end(child: ChildProcess): Promise<void> {
-  const all = family(child.pid!)
+/** TERM; KILL for who is there after a second: inetd leaves its children. */
+async function end(child: ChildProcess, all = family(child.pid!)): Promise<void> {
   child.kill('SIGTERM')
-  await until('its end', () => !all.some(isAlive), 5000).catch(() => {
+  await until('its end', () => !all.some(isAlive), 1000).catch(() => {
     for (const pid of all.filter(isAlive)) process.kill(pid, 'SIGKILL')
   })
 }
@@ -231,6 +233,13 @@ export const passenger: Kind = {
     const resting = ['--min-instances', '0', '--pool-idle-time', '1', '--environment', 'production']
     const quiet = ['--disable-security-update-check', '--disable-anonymous-telemetry', '--log-file', '/dev/null']
     const where = ['--address', '127.0.0.1', '--port', String(port), '--pid-file', path.join(folder, 'pid')]
-    return answers(run(port, 'passenger', ['start', folder, ...options, ...resting, ...quiet, ...where]))
+    posix.prctl(PR_SET_CHILD_SUBREAPER, 1) // its agents leave it, and are to come to us
+    const before = new Set(childrenOf(process.pid))
+    const server = run(port, 'passenger', ['start', folder, ...options, ...resting, ...quiet, ...where])
+    const pids = () =>
+      childrenOf(process.pid)
+        .filter(pid => !before.has(pid))
+        .flatMap(family)
+    return answers({ ...server, pids })
   },
 }

@@ -68,13 +68,18 @@ export class Activity {
   #seen = ''
   #draining = false
 
-  constructor(private readonly slot: Slot) {
+  /** @param closed called after each connection's end */
+  constructor(
+    private readonly slot: Slot,
+    closed: () => void,
+  ) {
     slot[Field.active] = now()
     const connections = this.#connections
     // One function for all, and nothing kept of a request: what a connection costs is paid for each.
     this.#forget = function () {
       connections.delete(this)
       slot[Field.connections] = connections.size
+      closed()
     }
     diagnostics.subscribe('net.server.socket', message => {
       const { socket } = message as { socket: Connection }

@@ -51,10 +51,11 @@ function readyLine(config: AppConfig, groups: Bound[][]): string {
   return `${config.name} rests at ${groups.map(group => group[0]?.url).join(', ')}`
 }
 
-/** Duplicates the sockets to neighbouring descriptors above all others, kept over exec, as are the locks. */
+/** Duplicates the sockets to neighbouring descriptors above the locks, kept over exec as they are. */
 function arrange(sockets: Bound[]): number {
-  const open = fs.readdirSync('/proc/self/fd').map(Number)
-  const first = Math.max(...open) + 1
+  const open = new Set(fs.readdirSync('/proc/self/fd').map(Number))
+  let first = Math.max(2, ...sockets.map(({ lock }) => lock ?? 0)) + 1
+  while (sockets.some((_, index) => open.has(first + index))) first++ // the limit of open files may be near
   for (const standard of [0, 1, 2]) posix.cloexec(standard, 0) // Node marks all that it inherits
   for (const socket of sockets) {
     const { fd } = socket

@@ -47,7 +47,9 @@ function run(config: AppConfig, index: number): void {
   const slot = memory.slot(index)
   const peers = [...Array(config.workers).keys()].filter(peer => peer !== index).map(peer => memory.slot(peer))
   const balance = new Balance(slot, peers)
-  const activity = new Activity(slot)
+  const activity = new Activity(slot, () => {
+    for (const acceptor of acceptors) acceptor.roomAgain()
+  })
   const timer = setInterval(() => activity.checkIn(), checkInInterval(config.idle)).unref()
   const channel = new Channel<ToWorker, ToMaster>(fd, obey) // the kernel kills us with the master
   const startup = report(
