@@ -14,7 +14,8 @@ import { Field, type Slot } from './stats.js'
 const SERVER = Symbol('lookout.server')
 const ENDED = Symbol('lookout.ended')
 
-type Server = net.Server & { [SERVER]?: true }
+/** With Node's own count of its connections. */
+type Server = net.Server & { [SERVER]?: true; _connections: number }
 
 type Connection = net.Socket & {
   server?: Server
@@ -33,6 +34,8 @@ type Connection = net.Socket & {
 const FIRST_DATA = 1000
 /** ms that a peer has to close its side of a connection we ended. */
 const LINGER = 100
+/** Connections that may be gone are looked for when there are twice as many as there were, and no fewer than this. */
+const FEW = 64
 
 function isHttp(server: net.Server): boolean {
   return typeof (server as http.Server).closeIdleConnections === 'function' || isHttp2(server)
@@ -59,11 +62,16 @@ interface Census {
 }
 
 export class Activity {
-  /** With the time when each was accepted: ms, monotonic. */
-  readonly #connections = new Map<Connection, number>()
+  /**
+   * Those that are open, and some that no longer are: to take each out at its end, by a listener and from a Set, would cost a
+   * fifth of the new connections a second.
+   */
+  #connections: Connection[] = []
+  #many = FEW
   readonly #sessions = new Set<http2.ServerHttp2Session>()
   readonly #streams = new Set<http2.ServerHttp2Stream>()
-  readonly #forget: (this: Connection) => void
+  /** ms, monotonic: when the last connection was accepted. */
+  #acceptedAt = 0
   #accepted = 0
   #seen = ''
   #draining = false
@@ -71,16 +79,9 @@ export class Activity {
   /** @param closed called after each connection's end */
   constructor(
     private readonly slot: Slot,
-    closed: () => void,
+    private readonly closed: () => void,
   ) {
     slot[Field.active] = now()
-    const connections = this.#connections
-    // One function for all, and nothing kept of a request: what a connection costs is paid for each.
-    this.#forget = function () {
-      connections.delete(this)
-      slot[Field.connections] = connections.size
-      closed()
-    }
     diagnostics.subscribe('net.server.socket', message => {
       const { socket } = message as { socket: Connection }
       if (socket.server?.[SERVER] && !isTls(socket.server)) this.#track(socket)
@@ -103,15 +104,38 @@ export class Activity {
     const watched = server as Server
     if (watched[SERVER]) return
     watched[SERVER] = true
-    if (isTls(server)) server.on('secureConnection', socket => this.#track(Object.assign(socket, { server })))
+    this.#count(watched)
+    if (isTls(server)) server.on('secureConnection', socket => this.#track(Object.assign(socket, { server: watched })))
     if (isHttp2(server)) (server as http2.Http2Server).on('session', session => this.#trackSession(session))
+  }
+
+  /** Node says how many there are now, by its own property; we listen in. */
+  #count(server: Server): void {
+    let count = server._connections
+    this.slot[Field.connections]! += count
+    Object.defineProperty(server, '_connections', {
+      configurable: true,
+      enumerable: true,
+      get: () => count,
+      set: (value: number) => {
+        this.slot[Field.connections]! += value - count
+        const fewer = value < count
+        count = value
+        if (fewer) this.closed()
+      },
+    })
   }
 
   #track(connection: Connection): void {
     this.#accepted++
-    this.#connections.set(connection, now())
-    this.slot[Field.connections] = this.#connections.size
-    connection.on('close', this.#forget)
+    this.#acceptedAt = now()
+    if (this.#connections.push(connection) < this.#many) return
+    this.#many = Math.max(FEW, 2 * this.#open().length)
+  }
+
+  #open(): Connection[] {
+    this.#connections = this.#connections.filter(connection => !connection.destroyed)
+    return this.#connections
   }
 
   #trackSession(session: http2.ServerHttp2Session): void {
@@ -126,7 +150,7 @@ export class Activity {
 
   #census(): Census {
     const census: Census = { requests: this.#streams.size, upgraded: 0, raw: 0, idle: [] }
-    for (const connection of this.#connections.keys()) {
+    for (const connection of this.#open()) {
       const { server } = connection
       if (!server || !isHttp(server)) census.raw++
       else if (connection._httpMessage) census.requests++
@@ -164,14 +188,14 @@ export class Activity {
     const { requests, upgraded, raw, idle } = this.#census()
     const waiting = idle.filter(connection => !this.#end(connection)).length
     for (const session of this.#sessions) session.close()
-    if (cut && requests === 0) for (const connection of this.#connections.keys()) this.#end(connection, true)
+    if (cut && requests === 0) for (const connection of this.#open()) this.#end(connection, true)
     return { requests: requests + waiting + holds().size, others: upgraded + raw }
   }
 
   /** Clients learn by the headers of what they are being sent that the connection ends with it. */
   #announce(): void {
     this.#draining = true
-    for (const { _httpMessage: response } of this.#connections.keys()) {
+    for (const { _httpMessage: response } of this.#open()) {
       if (response && !response.headersSent) response.setHeader('Connection', 'close')
     }
   }
@@ -179,7 +203,7 @@ export class Activity {
   /** Ends a connection politely, then for good; true once it is gone. A new one first gets time for its request. */
   #end(connection: Connection, atOnce = false): boolean {
     const time = now()
-    const fresh = connection._httpMessage === undefined && time - (this.#connections.get(connection) ?? 0) < FIRST_DATA
+    const fresh = connection._httpMessage === undefined && time - this.#acceptedAt < FIRST_DATA
     if (fresh && !atOnce) return false
     if (connection[ENDED] === undefined) {
       connection[ENDED] = time
