@@ -4,10 +4,11 @@ import { posix, resting } from '../dist/lib/posix.js'
 
 const [count, script] = process.argv.slice(2) as [string, string]
 
-/** Above whatever is open now. */
-const FIRST = 100
+/** Above whatever is open now, or was inherited. */
+const FIRST = 1024
 
 const config = { script, idle: 30_000, workers: 1, grace: 30_000, bootTimeout: 60_000, watch: false, quiet: true }
+for (const standard of [0, 1, 2]) posix.cloexec(standard, 0) // Node marks all that it inherits
 const argv: string[] = []
 for (let index = 0; index < Number(count); index++) {
   const fd = posix.socket(posix.AF_INET)

@@ -7,7 +7,7 @@ import { type Effort, MEASURES, type Series } from './measures.ts'
 import { seriesTable, targetTable, verdicts } from './report.ts'
 import * as servers from './servers.ts'
 
-const FULL: Effort = { wakes: 15, loads: 7, seconds: 3, apps: 1000 }
+const FULL: Effort = { wakes: 15, loads: 5, seconds: 3, apps: 1000 }
 const SMOKE: Effort = { wakes: 2, loads: 1, seconds: 1, apps: 50 }
 
 const { values, positionals } = parseArgs({
@@ -36,14 +36,16 @@ if (unknown) {
 
 const around = surroundings()
 const series: Series[] = []
-try {
-  for (const name of names) {
-    process.stderr.write(`${name}\n`)
+for (const name of names) {
+  process.stderr.write(`${name}\n`)
+  try {
     series.push(...(await MEASURES[name]!(values.smoke ? SMOKE : FULL)))
+  } catch (error) {
+    console.error(`bench: cannot measure ${name}: ${(error as Error).message}`)
+    process.exitCode = 1 // the others' figures are not lost for it
   }
-} finally {
-  fs.rmSync(servers.scratch, { recursive: true, force: true })
 }
+fs.rmSync(servers.scratch, { recursive: true, force: true })
 const judged = verdicts(series)
 const { versions, ...rest } = around
 console.log(Object.values(rest).join(', '))

@@ -135,13 +135,13 @@ export function startNode(app: string, port: number): Server {
   return run(port, process.execPath, [app], { PORT: String(port) })
 }
 
-function cluster(name: string, policy: 'rr' | 'none'): Kind {
+function cluster(name: string, policy: 'rr' | 'none', reusePort = ''): Kind {
   return {
     name,
     version: () => process.version,
     async start({ app: script, workers = 1 }) {
       const port = await freePort()
-      const env = { PORT: String(port), NODE_CLUSTER_SCHED_POLICY: policy }
+      const env = { PORT: String(port), NODE_CLUSTER_SCHED_POLICY: policy, REUSE_PORT: reusePort }
       return answers(run(port, process.execPath, [app('cluster.cjs'), script, String(workers)], env))
     },
   }
@@ -149,6 +149,8 @@ function cluster(name: string, policy: 'rr' | 'none'): Kind {
 
 export const clusterRoundRobin = cluster('node:cluster', 'rr')
 export const clusterShared = cluster('node:cluster, shared', 'none')
+/** A socket a worker: nothing is shared, and what waits for a worker that dies is lost. The most that can be had. */
+export const clusterReusePort = cluster('node:cluster, SO_REUSEPORT', 'none', '1')
 
 const PM2 = path.join(HERE, 'node_modules/pm2/bin/pm2')
 

@@ -3,4 +3,4 @@ module.exports = process.env.LISTEN_FDS
   ? { fd: 3 }
   : process.argv[2] === 'inetd'
     ? { fd: 0 }
-    : { host: '127.0.0.1', port: Number(process.env.PORT) }
+    : { host: '127.0.0.1', port: Number(process.env.PORT), reusePort: process.env.REUSE_PORT === '1' }
