@@ -36,6 +36,18 @@ describe('compiled code', () => {
     if (isKept) await until('it is written', () => filesIn(home).length > 0)
   })
 
+  it("is the app's own affair where NODE_COMPILE_CACHE is set, and hidden from the app where it is ours", async () => {
+    const seen = async (env: NodeJS.ProcessEnv) => {
+      const lookout = await Lookout.start([fixture('plain.js')], { env })
+      const { NODE_COMPILE_CACHE, LOOKOUT_CACHE } = JSON.parse((await request(lookout.url, '/env')).body)
+      return [NODE_COMPILE_CACHE, LOOKOUT_CACHE]
+    }
+    const home = temporaryFolder()
+    const own = path.join(temporaryFolder(), 'own')
+    expect(await seen({ XDG_CACHE_HOME: home })).to.deep.equal([undefined, undefined])
+    expect(await seen({ XDG_CACHE_HOME: home, NODE_COMPILE_CACHE: own })).to.deep.equal([own, undefined])
+  })
+
   it('is not taken from a folder that others may write to', async () => {
     const home = temporaryFolder()
     fs.mkdirSync(path.join(home, 'lookout'))
