@@ -44,13 +44,13 @@ function nameOf(pid: string): string {
   }
 }
 
-/** The processes that listen on a TCP port, as far as we may look. */
+/** The other processes that listen on a TCP port, as far as we may look. */
 export function holdersOf(port: number): Holder[] {
   const inodes = inodesOf(port)
   if (inodes.size === 0) return []
   return fs
     .readdirSync('/proc')
-    .filter(name => /^\d+$/.test(name) && holds(name, inodes))
+    .filter(name => /^\d+$/.test(name) && name !== `${process.pid}` && holds(name, inodes))
     .map(pid => ({ pid: Number(pid), name: nameOf(pid) }))
     .filter(({ name }) => name !== '')
 }

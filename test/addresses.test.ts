@@ -1,7 +1,10 @@
 /** Which address of lookout's an app's listen() gets, and what becomes of those that it does not want. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import net from 'node:net'
 import { expect } from 'chai'
 import { request } from './support/client.js'
-import { fixture, Lookout } from './support/lookout.js'
+import { cleanups, fixture, Lookout, until } from './support/lookout.js'
 
 describe('several addresses', () => {
   it('go by port where the app names one of them, else by order', async () => {
@@ -39,3 +42,32 @@ describe('several addresses', () => {
     expect((await request(served)).body).to.equal('hello')
   })
 })
+
+describe('localhost, of which what a killed lookout left still holds ::1', () => {
+  it('is waited for, though 127.0.0.1 is ours by then', async () => {
+    const orphan = spawn(process.execPath, [
+      '--eval',
+      `process.title = 'lookout worker orphan'
+      const server = require('node:net').createServer().listen(0, '::1', () => console.log(server.address().port))`,
+    ])
+    cleanups.push(() => void orphan.kill('SIGKILL'))
+    const [port] = await once(orphan.stdout, 'data')
+    const lookout = Lookout.spawn(['-l', `localhost:${Number(port)}`, fixture('plain.js')])
+    await until('127.0.0.1 is bound', () => listens('127.0.0.1', Number(port)))
+    orphan.kill('SIGKILL')
+    await lookout.line(/rests at/)
+    expect((await request(lookout.url)).body).to.equal('hello')
+  })
+})
+
+async function listens(host: string, port: number): Promise<boolean> {
+  const socket = net.connect(port, host)
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
