@@ -94,8 +94,9 @@ export class Channel<Received, Sent> {
   /** Written at once as long as the pair has room, so that even a dying process is heard. */
   send(message: Sent): void {
     const line = Buffer.from(`${JSON.stringify(message)}\n`)
-    this.#unsent = this.#unsent.length === 0 ? line : Buffer.concat([this.#unsent, line])
-    this.#flush()
+    const waits = this.#unsent.length > 0
+    this.#unsent = waits ? Buffer.concat([this.#unsent, line]) : line
+    if (!waits) this.#flush()
   }
 
   #flush(): void {
