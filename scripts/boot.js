@@ -20,7 +20,6 @@ buildSync({
   packages: 'external',
   platform: 'node',
   target: 'node20.19',
-  sourcemap: true, // for the coverage
   logLevel: 'warning',
 })
 
