@@ -29,12 +29,14 @@ describe('compiled code', () => {
     expect(filesIn(home).length > 0).to.equal(isKept)
   })
 
-  it('is written while the app is awake: it may be killed', async () => {
-    const home = temporaryFolder()
-    const lookout = await Lookout.start([fixture('kinds/express.js')], { env: { XDG_CACHE_HOME: home } })
-    await request(lookout.url)
-    if (isKept) await until('it is written', () => filesIn(home).length > 0)
-  })
+  if ('flushCompileCache' in module) {
+    it('is written while the app is awake: it may be killed', async () => {
+      const home = temporaryFolder()
+      const lookout = await Lookout.start([fixture('kinds/express.js')], { env: { XDG_CACHE_HOME: home } })
+      await request(lookout.url)
+      await until('it is written', () => filesIn(home).length > 0)
+    })
+  }
 
   it("is the app's own affair where NODE_COMPILE_CACHE is set, and hidden from the app where it is ours", async () => {
     const seen = async (env: NodeJS.ProcessEnv) => {
