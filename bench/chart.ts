@@ -1,7 +1,7 @@
 /** The picture that the README shows: four of the measures, a bar a server, lookout's in colour. */
 import * as echarts from 'echarts'
-import type { Series } from './measures.ts'
 import { median } from './report.ts'
+import type { Series } from './sampling.ts'
 
 const WIDTH = 900
 const BAR = 24

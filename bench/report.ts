@@ -1,6 +1,6 @@
 /** What was measured against what was to be reached: the table. */
 import Table from 'cli-table3'
-import type { Series, Unit } from './measures.ts'
+import type { Series, Unit } from './sampling.ts'
 
 interface Target {
   what: string

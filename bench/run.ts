@@ -3,8 +3,10 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Effort, MEASURES, type Series } from './measures.ts'
+import { MEASURES } from './measures.ts'
+import { endAll, scratch } from './processes.ts'
 import { seriesTable, targetTable, verdicts } from './report.ts'
+import type { Effort, Series } from './sampling.ts'
 import * as servers from './servers.ts'
 
 const FULL: Effort = { wakes: 15, loads: 5, seconds: 3, apps: 1000 }
@@ -43,9 +45,10 @@ for (const name of names) {
   } catch (error) {
     console.error(`bench: cannot measure ${name}: ${(error as Error).message}`)
     process.exitCode = 1 // the others' figures are not lost for it
+    await endAll()
   }
 }
-fs.rmSync(servers.scratch, { recursive: true, force: true })
+fs.rmSync(scratch, { recursive: true, force: true })
 const judged = verdicts(series)
 const { versions, ...rest } = around
 console.log(Object.values(rest).join(', '))

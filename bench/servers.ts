@@ -1,31 +1,24 @@
 /** lookout and its peers, each started on an app of apps/, ready to be asked when `start` is over. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
-import net from 'node:net'
-import os from 'node:os'
 import path from 'node:path'
 import { posix } from '../dist/lib/posix.js'
-import { BIN, childrenOf, isAlive, until } from '../dist/test/support/lookout.js'
-import { ask } from './ask.ts'
+import { BIN, childrenOf, until } from '../dist/test/support/lookout.js'
+import {
+  answers,
+  app,
+  ENV,
+  family,
+  freePort,
+  HERE,
+  listens,
+  run,
+  type Server,
+  scratch,
+  versionOf,
+} from './processes.ts'
 
 const PR_SET_CHILD_SUBREAPER = 36
-
-const HERE = import.meta.dirname
-
-/** All that the bench writes: caches, pm2's and inetd's files. Gone with it. */
-export const scratch = fs.mkdtempSync(path.join(os.tmpdir(), 'lookout-bench-'))
-
-/** What every server's environment is; lookout's and Node's compile caches are the bench's own. */
-const ENV = { PATH: process.env.PATH!, HOME: scratch, XDG_CACHE_HOME: path.join(scratch, 'cache') }
-
-export interface Server {
-  port: number
-  /** The process that holds the socket. */
-  pid: number
-  /** Every process of it. */
-  pids(): number[]
-  stop(): Promise<void>
-}
 
 export interface Options {
   app: string
@@ -40,66 +33,6 @@ export interface Kind {
   /** Its version; undefined where it is not on this machine. */
   version(): string | undefined
   start(options: Options): Promise<Server>
-}
-
-export const app = (name: string): string => path.join(HERE, 'apps', name)
-
-/** A port that nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer().on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-}
-
-/** The process and all below it, whichever of its threads they were forked by. */
-function family(pid: number): number[] {
-  let threads: string[] = []
-  try {
-    threads = fs.readdirSync(`/proc/${pid}/task`)
-  } catch {
-    // it is gone
-  }
-  return [pid, ...threads.flatMap(thread => childrenOf(pid, Number(thread))).flatMap(family)]
-}
-
-function run(port: number, file: string, args: string[], env: NodeJS.ProcessEnv = {}): Server {
-  const child = spawn(file, args, { env: { ...ENV, ...env }, stdio: ['ignore', 'ignore', 'inherit'] })
-  return { port, pid: child.pid!, pids: () => family(child.pid!), stop: () => end(child) }
-}
-
-/** TERM; KILL for who is there after a second: inetd leaves its children. */
-async function end(child: ChildProcess, all = family(child.pid!)): Promise<void> {
-  child.kill('SIGTERM')
-  await until('its end', () => !all.some(isAlive), 1000).catch(() => {
-    for (const pid of all.filter(isAlive)) process.kill(pid, 'SIGKILL')
-  })
-}
-
-/** Somebody listens there: connecting would wake it. */
-function listens(port: number): boolean {
-  const address = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} 00000000:0000 0A`
-  return fs.readFileSync('/proc/net/tcp', 'utf8').includes(address)
-}
-
-async function answers(server: Server): Promise<Server> {
-  await until(`an answer at port ${server.port}`, () => ask(server.port), 30_000)
-  return server
-}
-
-/** The first line of what a program says of its version; undefined where there is no such program. */
-function versionOf(file: string, ...args: string[]): string | undefined {
-  try {
-    return execFileSync(file, args, { encoding: 'utf8', env: ENV, stdio: ['ignore', 'pipe', 'ignore'] }).split(
-      '\n',
-      1,
-    )[0]
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'installed'
-  }
 }
 
 export const lookout: Kind = {
@@ -132,7 +65,7 @@ export const node: Kind = {
 
 /** node, not waited for. */
 export function startNode(app: string, port: number): Server {
-  return run(port, process.execPath, [app], { PORT: String(port) })
+  return run(port, process.execPath, [app], { env: { PORT: String(port) } })
 }
 
 function cluster(name: string, policy: 'rr' | 'none', reusePort = ''): Kind {
@@ -142,7 +75,7 @@ function cluster(name: string, policy: 'rr' | 'none', reusePort = ''): Kind {
     async start({ app: script, workers = 1 }) {
       const port = await freePort()
       const env = { PORT: String(port), NODE_CLUSTER_SCHED_POLICY: policy, REUSE_PORT: reusePort }
-      return answers(run(port, process.execPath, [app('cluster.cjs'), script, String(workers)], env))
+      return answers(run(port, process.execPath, [app('cluster.cjs'), script, String(workers)], { env }))
     },
   }
 }
@@ -173,11 +106,8 @@ export const systemdActivate: Kind = {
   version: () => versionOf('systemd-socket-activate', '--version'),
   async start({ app }) {
     const port = await freePort()
-    const child = spawn('systemd-socket-activate', ['-l', `127.0.0.1:${port}`, process.execPath, app], {
-      env: ENV,
-      stdio: 'ignore',
-    })
-    const server = { port, pid: child.pid!, pids: () => family(child.pid!), stop: () => end(child) }
+    const args = ['-l', `127.0.0.1:${port}`, process.execPath, app]
+    const server = run(port, 'systemd-socket-activate', args, { stderr: 'ignore' }) // it tells of each connection
     await until('systemd-socket-activate waits', () => listens(port))
     return server
   },
