@@ -75,6 +75,7 @@ export class Activity {
   #accepted = 0
   #seen = ''
   #draining = false
+  #counting = false
 
   /** @param closed called after each connection's end */
   constructor(
@@ -85,12 +86,6 @@ export class Activity {
     diagnostics.subscribe('net.server.socket', message => {
       const { socket } = message as { socket: Connection }
       if (socket.server?.[SERVER] && !isTls(socket.server)) this.#track(socket)
-    })
-    diagnostics.subscribe('http.server.request.start', message => {
-      const { response, socket } = message as { response: http.ServerResponse; socket: Connection }
-      if (!socket.server?.[SERVER]) return
-      slot[Field.requests]!++
-      if (this.#draining && response.shouldKeepAlive) response.setHeader('Connection', 'close')
     })
   }
 
@@ -105,6 +100,7 @@ export class Activity {
     if (watched[SERVER]) return
     watched[SERVER] = true
     this.#count(watched)
+    if (isHttp(server)) this.#countRequests()
     if (isTls(server)) server.on('secureConnection', socket => this.#track(Object.assign(socket, { server: watched })))
     if (isHttp2(server)) (server as http2.Http2Server).on('session', session => this.#trackSession(session))
   }
@@ -124,6 +120,26 @@ export class Activity {
         if (fewer) this.closed()
       },
     })
+  }
+
+  /**
+   * A response gets its connection when its turn comes. To listen in there costs a request less than the message that
+   * http.server.request.start makes of each.
+   */
+  #countRequests(): void {
+    if (this.#counting) return
+    this.#counting = true
+    const { ServerResponse } = require('node:http') as typeof http // the app has it by now
+    const { assignSocket } = ServerResponse.prototype
+    const begun = (connection: Connection, response: http.ServerResponse) => {
+      if (!connection.server?.[SERVER]) return
+      this.slot[Field.requests]!++
+      if (this.#draining && response.shouldKeepAlive) response.setHeader('Connection', 'close')
+    }
+    ServerResponse.prototype.assignSocket = function (socket) {
+      assignSocket.call(this, socket)
+      begun(socket, this)
+    }
   }
 
   #track(connection: Connection): void {
