@@ -13,6 +13,7 @@ import { Field, type Slot } from './stats.js'
 
 const SERVER = Symbol('lookout.server')
 const ENDED = Symbol('lookout.ended')
+const SILENT = Symbol('lookout.silent')
 
 /** With Node's own count of its connections. */
 type Server = net.Server & { [SERVER]?: true; _connections: number }
@@ -28,6 +29,8 @@ type Connection = net.Socket & {
   _httpMessage?: http.ServerResponse | null
   /** ms, monotonic: when we ended it. */
   [ENDED]?: number
+  /** ms, monotonic: when it was first seen without a byte received. */
+  [SILENT]?: number
 }
 
 /** ms within which a new connection may be expected to send its request, when the app is to stop. */
@@ -72,17 +75,20 @@ export class Activity {
   readonly #streams = new Set<http2.ServerHttp2Stream>()
   /** ms, monotonic: when the last connection was accepted. */
   #acceptedAt = 0
-  #accepted = 0
   #seen = ''
   #draining = false
   #counting = false
 
-  /** @param closed called after each connection's end */
+  /**
+   * @param closed called after each connection's end
+   * @param answered called once, after the first answer
+   */
   constructor(
     private readonly slot: Slot,
     private readonly closed: () => void,
+    private readonly answered: () => void,
   ) {
-    slot[Field.active] = now()
+    slot[Field.lastActive] = now()
     diagnostics.subscribe('net.server.socket', message => {
       const { socket } = message as { socket: Connection }
       if (socket.server?.[SERVER] && !isTls(socket.server)) this.#track(socket)
@@ -91,7 +97,7 @@ export class Activity {
 
   /** ms, monotonic: when there last was work; Infinity while there is. */
   get lastActive(): number {
-    return this.slot[Field.active]!
+    return this.slot[Field.lastActive]!
   }
 
   /** Counts what is done on this server's connections. */
@@ -133,7 +139,7 @@ export class Activity {
     const { assignSocket } = ServerResponse.prototype
     const begun = (connection: Connection, response: http.ServerResponse) => {
       if (!connection.server?.[SERVER]) return
-      this.slot[Field.requests]!++
+      if (this.slot[Field.requests]!++ === 0) response.once('finish', this.answered)
       if (this.#draining && response.shouldKeepAlive) response.setHeader('Connection', 'close')
     }
     ServerResponse.prototype.assignSocket = function (socket) {
@@ -143,7 +149,7 @@ export class Activity {
   }
 
   #track(connection: Connection): void {
-    this.#accepted++
+    this.slot[Field.accepted]!++
     this.#acceptedAt = now()
     if (this.#connections.push(connection) < this.#many) return
     this.#many = Math.max(FEW, 2 * this.#open().length)
@@ -185,24 +191,37 @@ export class Activity {
       ...plural(raw, 'raw connection'),
       ...[...holds()].map(({ reason }) => `hold: ${reason}`),
     ]
-    const seen = `${this.slot[Field.requests]} ${this.#accepted}`
-    if (reasons.length > 0) this.slot[Field.active] = Number.POSITIVE_INFINITY
-    else if (seen !== this.#seen || this.slot[Field.active] === Number.POSITIVE_INFINITY)
-      this.slot[Field.active] = now()
+    const seen = `${this.slot[Field.requests]} ${this.slot[Field.accepted]}`
+    if (reasons.length > 0) this.slot[Field.lastActive] = Number.POSITIVE_INFINITY
+    else if (seen !== this.#seen || this.slot[Field.lastActive] === Number.POSITIVE_INFINITY)
+      this.slot[Field.lastActive] = now()
     this.#seen = seen
-    this.slot[Field.checkin] = now()
+    this.slot[Field.inFlight] = requests + upgraded + raw
+    this.slot[Field.lastCheckin] = now()
     return reasons
+  }
+
+  /** Ends HTTP connections that have sent nothing for that long: a look now and then is exact enough. */
+  endSilent(timeout: number): void {
+    const time = now()
+    for (const connection of this.#open()) {
+      const { server } = connection
+      if (!server || !isHttp(server) || connection.bytesRead > 0 || connection._httpMessage !== undefined) continue
+      connection[SILENT] ??= time
+      if (time - connection[SILENT] >= timeout) connection.destroy()
+    }
   }
 
   /**
    * One step of a drain: asks for no more requests, ends what is idle.
+   * @param patient leaves idle connections to their clients: one might be about to be used
    * @param cut also ends upgraded and raw connections, once no request is left
    * @returns how many requests are still in flight, and how much else is open
    */
-  drain(cut: boolean): { requests: number; others: number } {
+  drain({ patient, cut }: { patient: boolean; cut: boolean }): { requests: number; others: number } {
     if (!this.#draining) this.#announce()
     const { requests, upgraded, raw, idle } = this.#census()
-    const waiting = idle.filter(connection => !this.#end(connection)).length
+    const waiting = patient ? idle.length : idle.filter(connection => !this.#end(connection)).length
     for (const session of this.#sessions) session.close()
     if (cut && requests === 0) for (const connection of this.#open()) this.#end(connection, true)
     return { requests: requests + waiting + holds().size, others: upgraded + raw }

@@ -1,4 +1,4 @@
-/** Listening addresses as people write them, and the time spans of the options: text in, values out. */
+/** Listening addresses as people write them, and the times and sizes of the options: text in, values out. */
 import path from 'node:path'
 import { Misuse } from './errors.js'
 
@@ -41,4 +41,15 @@ export function parseTime(text: string): number {
   const ms = Number(match[1]) * UNITS[match[2] ?? 's']!
   if (ms > MAX_TIME) throw new Misuse(`a time is at most 240h, not ${text}`)
   return ms === 0 ? 0 : Math.max(1, Math.round(ms))
+}
+
+const SIZES: Record<string, number> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }
+
+/** `512M`, `1G`, `300000K`, `1000000` as bytes. */
+export function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([KMG]?)B?$/i.exec(text.trim())
+  if (!match) throw new Misuse(`a size is 512M, 1G or a number of bytes, not ${JSON.stringify(text)}`)
+  const bytes = Math.round(Number(match[1]) * SIZES[match[2]!.toUpperCase()]!)
+  if (bytes > 2 ** 50) throw new Misuse(`a size is at most 1048576G, not ${text}`)
+  return bytes
 }

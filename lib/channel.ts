@@ -13,9 +13,13 @@ export type ToWorker =
   | { type: 'resume' }
   /**
    * Drain, run the app's SIGTERM handlers, exit. `final`: nobody will listen any more, so take what waits, then close the
-   * sockets. `cut`: end upgraded and raw connections, which may never end by themselves. `grace` in ms.
+   * sockets. `cut`: end upgraded and raw connections, which may never end by themselves. `patience`: how long idle
+   * connections are left alone, for their clients may be about to ask for something. `grace`, `patience` in ms.
    */
-  | { type: 'stop'; grace: number; final: boolean; cut: boolean }
+  | { type: 'stop'; grace: number; patience: number; final: boolean; cut: boolean }
+
+/** How a worker is to finish. */
+export type Stop = Omit<ToWorker & { type: 'stop' }, 'type'>
 
 /** An error as it is shown to a person. */
 export interface Fault {
@@ -27,6 +31,10 @@ export interface Fault {
 export type ToMaster =
   /** The app listens; `served` has the indexes of the addresses that its servers got until now. */
   | { type: 'ready'; served: number[] }
+  /** Its first request was answered: ms, monotonic. */
+  | { type: 'answered'; at: number }
+  /** What the app holds itself awake for, when that changed. */
+  | { type: 'holds'; reasons: string[] }
   /** `active`: ms, monotonic; null while there is work, for which `why` has the reasons. */
   | { type: 'quieted'; active: number | null; why: string[] }
   /**

@@ -9,11 +9,43 @@ export interface AppConfig {
   script: string
   /** 0: never rests. */
   idle: number
-  workers: number
+  workers: Range
+  /** A worker's; 0: no limit. */
+  maxConnections: number
+  /** Free connections that the pool keeps while it may grow; of workers without a limit, such that are not busy. */
+  standby: number
+  /** For how long there must have been too many workers before it shrinks; 0: it never does. */
+  maxIdle: number
+  /** Requests, or raw connections, after which a worker is replaced; 0: never. */
+  maxUse: number
+  /** Bytes above which a worker is replaced; 0: never. */
+  maxRss: number
+  /** 0: no limit. */
+  maxLifetime: number
+  /** For how long a worker's event loop may hang; 0: for ever. */
+  watchdog: number
+  /** The number of what a worker gets that hangs. */
+  watchdogSignal: number
   grace: number
   bootTimeout: number
+  /** What a client has to send its first byte; 0: no limit. */
+  firstDataTimeout: number
+  /** Where these are missing, the app's own hold. */
+  headerTimeout?: number
+  requestTimeout?: number
+  keepAliveTimeout?: number
   watch: boolean
   quiet: boolean
+  /** Absolute. */
+  statsFile?: string
+}
+
+/** Half as many as there are slots for: those that are replaced are still there. */
+export const MAX_WORKERS = 128
+
+export interface Range {
+  least: number
+  most: number
 }
 
 /** The variables that lookout's processes pass to each other; every one is removed before the app runs. */

@@ -1,5 +1,9 @@
-/** The workers of one master: those that run, those that are wanted, and what is known of one that failed. */
+/**
+ * The workers of one master: those that run, those that are wanted, and what is known of one that failed. A worker that is
+ * replaced serves until the one that takes its place is ready; one that is stopping is no longer counted.
+ */
 import { Backoff } from './backoff.js'
+import type { Board } from './board.js'
 import { Changes, filesIn } from './changes.js'
 import { duration, now } from './clock.js'
 import type { AppConfig } from './config.js'
@@ -7,12 +11,17 @@ import { say, tracer } from './log.js'
 import type { Failing } from './page.js'
 import type { Inherited } from './sockets.js'
 import { spawnWorker } from './spawn.js'
-import { Stats } from './stats.js'
+import { SLOTS, Stats } from './stats.js'
 import { type Ending, type WorkerEvent, WorkerHandle } from './worker-handle.js'
 
 const trace = tracer('fleet')
 
+/** ms for which a worker that is retired leaves idle connections to its clients: longer than Node itself leaves them. */
+const PATIENCE = 6000
+
 export class Fleet {
+  /** How many are to run. */
+  wanted: number
   readonly #workers = new Map<number, WorkerHandle>()
   readonly #backoff = new Backoff()
   readonly #changes = new Changes()
@@ -24,15 +33,23 @@ export class Fleet {
     private readonly config: AppConfig,
     private readonly sockets: Inherited,
     private readonly env: NodeJS.ProcessEnv,
+    private readonly board: Board,
     private readonly emit: (event: WorkerEvent) => void,
   ) {
-    this.#stats = new Stats(sockets.stats)
+    this.wanted = config.workers.least
+    this.#stats = new Stats(SLOTS, sockets.stats)
     this.#changes.note([config.script])
     this.#adopt(0, Number(env.LOOKOUT_WORKER_PID), sockets.channel, Number(env.LOOKOUT_WOKEN))
   }
 
+  /** Every one that is not dead. */
   get all(): WorkerHandle[] {
     return [...this.#workers.values()]
+  }
+
+  /** Those that serve, or are about to. */
+  get active(): WorkerHandle[] {
+    return this.all.filter(worker => worker.active)
   }
 
   get isReady(): boolean {
@@ -49,11 +66,33 @@ export class Fleet {
     return { name: this.config.name, ...this.#failure, retryAfter: Math.max(1, Math.ceil(this.wait / 1000)) }
   }
 
-  /** Starts what is wanted and missing; one worker alone, until one is ready. */
+  /** Starts what is wanted and missing; one worker alone, until one is ready, and never more at once than can boot at once. */
   fill(): void {
-    for (let index = 0; index < this.config.workers && this.wait === 0; index++) {
-      if (!this.#workers.has(index) && (this.isReady || this.#workers.size === 0)) this.#spawn(index)
+    const counted = this.active.filter(({ replaces }) => !replaces?.active).length
+    for (let missing = this.wanted - counted; missing > 0 && this.wait === 0 && this.#mayBoot(); missing--) {
+      if (!this.#spawn()) return
     }
+  }
+
+  #mayBoot(): boolean {
+    const booting = this.all.filter(({ state }) => state === 'starting').length
+    return booting < (this.isReady ? cores() : 1)
+  }
+
+  /**
+   * Starts another in a worker's place, which serves until then.
+   * @returns false when none can be started now
+   */
+  replace(worker: WorkerHandle): boolean {
+    if (this.wait > 0 || !worker.active || this.all.some(({ replaces }) => replaces === worker)) return false
+    return this.#spawn(worker) !== undefined
+  }
+
+  /** Lets a worker finish what it has, and go. */
+  retire(worker: WorkerHandle, why: string): void {
+    if (!worker.active) return
+    trace('%s retires: %s', worker.identity, why)
+    worker.stop({ grace: this.config.grace, patience: PATIENCE, final: false, cut: false })
   }
 
   /** Files that the app is made of: when one changes after a failure, the next try need not wait. */
@@ -64,8 +103,12 @@ export class Fleet {
   /** Whether another try is due, or promising; then nothing is in its way. */
   mayRetry(): boolean {
     if (this.wait > 0 && !this.#changes.any()) return false
-    this.#backoff.forget()
+    this.retryNow()
     return true
+  }
+
+  retryNow(): void {
+    this.#backoff.forget()
   }
 
   /** A worker has ended that was not asked to. */
@@ -77,35 +120,51 @@ export class Fleet {
     const how = 'code' in ending ? `exited with code ${ending.code}` : `was killed by signal ${ending.signal}`
     const when = readyAt === undefined ? 'before it listened' : `after ${duration(time - readyAt)}`
     const what = fault && readyAt === undefined ? 'the app failed to start' : `the app ${how} ${when}`
+    const cause = fault ? `: ${fault.message.split('\n', 1)[0]}` : ''
     this.#failure = { what, ...fault, output: worker.output }
     this.#changes.note(filesIn(fault?.stack ?? ''))
-    this.#complain(`${worker.identity} ${how} ${when}${fault ? `: ${fault.message.split('\n', 1)[0]}` : ''}`)
+    this.board.add({ failures: 1 })
+    if (readyAt === undefined) this.board.write({ bootError: `${what}${cause}` })
+    this.complain(`${worker.identity} ${how} ${when}${cause}`)
   }
 
+  /** A worker is gone: what it served is added up. */
   remove(worker: WorkerHandle): void {
-    this.#workers.delete(worker.index)
+    this.#workers.delete(worker.id)
+    this.board.add({ requests: worker.stats.requests })
+    this.#stats.clear(worker.id)
   }
 
-  #adopt(index: number, pid: number, channel: number, since?: number): void {
-    const slot = this.#stats.slot(index)
-    const worker = new WorkerHandle(index, pid, channel, slot, this.config.bootTimeout, this.emit, since)
-    this.#workers.set(index, worker)
+  #adopt(id: number, pid: number, channel: number, since?: number): WorkerHandle {
+    const worker = new WorkerHandle(id, pid, channel, this.#stats, this.config.bootTimeout, this.emit, since)
+    this.#workers.set(id, worker)
     trace('%s started', worker.identity)
+    return worker
   }
 
-  #spawn(index: number): void {
+  #spawn(replaces?: WorkerHandle): WorkerHandle | undefined {
+    const id = [...Array(SLOTS).keys()].find(slot => !this.#workers.has(slot))
+    if (id === undefined) return undefined // those that are stopping will make room
     try {
-      const { pid, channel } = spawnWorker(index, this.sockets, this.#stats, this.env)
-      this.#adopt(index, pid, channel)
+      const { pid, channel } = spawnWorker(id, this.sockets, this.#stats, this.env)
+      const worker = this.#adopt(id, pid, channel)
+      if (replaces) worker.replaces = replaces
+      return worker
     } catch (error) {
       const { message } = error as Error
       this.#backoff.bootFailed(now())
       this.#failure = { what: 'a worker could not be started', message }
-      this.#complain(`cannot start worker ${index}: ${message}`)
+      this.complain(`cannot start worker ${id}: ${message}`)
+      return undefined
     }
   }
 
-  #complain(text: string): void {
+  complain(text: string): void {
     say(`master ${process.pid}`, text)
   }
+}
+
+/** node:os is not loaded before there is a second worker. */
+function cores(): number {
+  return (require('node:os') as typeof import('node:os')).availableParallelism()
 }

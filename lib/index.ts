@@ -8,4 +8,5 @@
  *
  * What an app may use:
  */
+export { healthy, unhealthy } from './health.js'
 export { hold } from './hold.js'

@@ -4,23 +4,20 @@
  * arguments follow; node:util's parseArgs does neither.
  */
 import os from 'node:os'
+import path from 'node:path'
 import { Command, CommanderError, Option } from 'commander'
-import { type Address, parseAddress, parseTime } from './address.js'
+import { type Address, parseAddress, parseSize, parseTime } from './address.js'
+import { type AppConfig, MAX_WORKERS, type Range } from './config.js'
 import { Misuse } from './errors.js'
 
-export interface Options {
-  listen: Address[]
-  /** ms; 0: never rests */
-  idle: number
-  workers: number
+/** What the command line says: what an app's processes are told, and what concerns its sockets and files alone. */
+export type Options = Omit<AppConfig, 'name' | 'script'> & {
   name?: string
-  grace: number
-  bootTimeout: number
+  listen: Address[]
   backlog: number
   deferAccept: boolean
   socketMode?: number
-  watch: boolean
-  quiet: boolean
+  pidFile?: string
 }
 
 interface Entry {
@@ -44,10 +41,25 @@ function integer(least: number, most: number) {
   }
 }
 
-const MAX_WORKERS = 256
+function workers(text: string): Range {
+  const number = (part: string) => (part === 'auto' ? os.availableParallelism() : integer(1, MAX_WORKERS)(part))
+  const parts = text.split(':')
+  if (parts.length > 2) throw new Misuse(`N, auto or MIN:MAX is wanted, not ${JSON.stringify(text)}`)
+  const [least, most] = [number(parts[0]!), number(parts.at(-1)!)]
+  if (least > most) throw new Misuse(`MIN is at most MAX, and ${least} is above ${most}`)
+  return { least, most }
+}
 
-function workers(text: string): number {
-  return text === 'auto' ? os.availableParallelism() : integer(1, MAX_WORKERS)(text)
+function signalNumber(text: string): number {
+  const name = text.toUpperCase().replace(/^(SIG)?/, 'SIG')
+  const number = os.constants.signals[name as NodeJS.Signals]
+  if (number === undefined) throw new Misuse(`a signal is TERM, ABRT or another's name, not ${JSON.stringify(text)}`)
+  return number
+}
+
+function file(text: string): string {
+  if (text === '') throw new Misuse('a file is wanted')
+  return path.resolve(text)
 }
 
 function mode(text: string): number {
@@ -69,13 +81,87 @@ export const TABLE: Record<keyof Options, Entry> = {
     help: 'rest after this long without work; 0: never',
     parse: parseTime,
   },
-  workers: { flags: '-w, --workers <n>', default: '1', help: 'processes that serve; auto: one a core', parse: workers },
+  workers: {
+    flags: '-w, --workers <n>',
+    default: '1',
+    help: 'processes that serve, or MIN:MAX of them as load demands; auto: one a core',
+    parse: workers,
+  },
+  maxConnections: {
+    flags: '--max-connections <n>',
+    default: '0',
+    help: 'connections that a worker takes at a time, the others wait; 0: no limit',
+    parse: integer(0, 1_000_000),
+  },
+  standby: {
+    flags: '--standby <n>',
+    default: '1',
+    help: 'with MIN:MAX, connections for which there is to be room at any time',
+    parse: integer(0, 1_000_000),
+  },
+  maxIdle: {
+    flags: '--max-idle <time>',
+    default: '10s',
+    help: 'with MIN:MAX, how long there must be too many workers before some go; 0: for ever',
+    parse: parseTime,
+  },
+  maxUse: {
+    flags: '--max-use <n>',
+    default: '0',
+    help: 'replace a worker after about this many requests; 0: never',
+    parse: integer(0, 1_000_000_000),
+  },
+  maxRss: {
+    flags: '--max-rss <size>',
+    default: '0',
+    help: 'replace a worker that uses more memory, as 512M; 0: never',
+    parse: parseSize,
+  },
+  maxLifetime: {
+    flags: '--max-lifetime <time>',
+    default: '0',
+    help: 'replace a worker that is about this old; 0: never',
+    parse: parseTime,
+  },
+  watchdog: {
+    flags: '--watchdog <time>',
+    default: '60s',
+    help: 'replace a worker whose event loop hangs for this long; 0: never',
+    parse: parseTime,
+  },
+  watchdogSignal: {
+    flags: '--watchdog-signal <name>',
+    default: 'TERM',
+    help: 'what a worker that hangs gets before it is killed',
+    parse: signalNumber,
+  },
   name: { flags: '--name <name>', help: 'what to call the app (its file or folder)', parse: text => text },
   grace: { flags: '--grace <time>', default: '30s', help: 'what a stopped worker has to finish', parse: parseTime },
   bootTimeout: {
     flags: '--boot-timeout <time>',
     default: '60s',
     help: 'what the app has to listen; 0: no limit',
+    parse: parseTime,
+  },
+  firstDataTimeout: {
+    flags: '--first-data-timeout <time>',
+    default: '30s',
+    help: 'what a client of an HTTP server has to send its first byte; 0: no limit',
+    parse: parseTime,
+  },
+  headerTimeout: {
+    flags: '--header-timeout <time>',
+    help: "what it has to send a request's head (the app's own)",
+    parse: parseTime,
+  },
+  requestTimeout: {
+    flags: '--request-timeout <time>',
+    help: "what it has to send a whole request (the app's own)",
+    parse: parseTime,
+  },
+  keepAliveTimeout: {
+    flags: '--keep-alive-timeout <time>',
+    help: "what an idle connection has to send another request (the app's own)",
     parse: parseTime,
   },
   backlog: {
@@ -89,6 +175,12 @@ export const TABLE: Record<keyof Options, Entry> = {
     help: 'let a connection without data wake the app; for protocols in which the server speaks first',
   },
   socketMode: { flags: '--socket-mode <mode>', help: 'permissions of unix sockets, as 660 (by umask)', parse: mode },
+  pidFile: { flags: '--pid-file <file>', help: 'where to write the pid of lookout', parse: file },
+  statsFile: {
+    flags: '--stats-file <file>',
+    help: 'where to write statistics every second, as JSON',
+    parse: file,
+  },
   watch: { flags: '--watch', help: 'rest when a file that the app loaded changes' },
   quiet: { flags: '-q, --quiet', help: 'say nothing but failures' },
 }
@@ -158,6 +250,16 @@ function defaults(env: NodeJS.ProcessEnv): Options {
   return values as unknown as Options
 }
 
+/** Limits that contradict each other. */
+function check({ workers, maxConnections, standby }: Options): void {
+  const room = workers.most * Math.max(1, maxConnections)
+  if (workers.least < workers.most && standby > room) {
+    const what =
+      maxConnections > 0 ? `${workers.most} workers of ${maxConnections} connections` : `${workers.most} workers`
+    throw new Misuse(`cannot keep room for --standby ${standby}: ${what} have room for ${room}`)
+  }
+}
+
 export interface Parsed {
   app: string
   args: string[]
@@ -180,5 +282,7 @@ export function parse(argv: string[], env: NodeJS.ProcessEnv, version: string): 
   const given = Object.entries(program.opts()).filter(([key]) => program.getOptionValueSource(key) === 'cli')
   const [app, ...rest] = program.args as [string, ...string[]]
   const args = rest[0] === '--' ? rest.slice(1) : rest
-  return { app, args, options: { ...defaults(env), ...Object.fromEntries(given) } }
+  const options = { ...defaults(env), ...Object.fromEntries(given) }
+  check(options)
+  return { app, args, options }
 }

@@ -7,6 +7,10 @@ export interface Plan {
   ready: string
   /** The lowest of the listening descriptors, which follow each other. */
   first: number
+  /** The board's descriptor, below them. */
+  board: number
+  /** Files that are removed at the end. */
+  files: string[]
   config: AppConfig
   /** How many sockets each address of --listen has, in order. */
   groups: number[]
@@ -33,6 +37,9 @@ export function restingArgv(plan: Plan): string[] {
     plan.ready,
     config.quiet ? '1' : '0',
     plan.first,
+    plan.board,
+    plan.files.length,
+    ...plan.files,
     config.name,
     sockets,
     config.grace,

@@ -42,6 +42,10 @@ export interface Posix {
   memfd(bytes: number): number
   /** A sealed memfd mapped shared. */
   mmap(fd: number, bytes: number): ArrayBuffer
+  /** Gives back what mmap() gave: its length is 0 afterwards. */
+  unmap(buffer: ArrayBuffer): void
+  /** How many connections wait to be accepted; of a unix socket, 1 if any does. */
+  backlog(fd: number): number
   /** Replaces this process; returns only by throwing. */
   exec(file: string, argv: string[], env: string[]): never
   /** A child that dies with us; `fds[i]` becomes its descriptor i, `LISTEN_PID=0000000000` its pid. */

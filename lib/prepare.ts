@@ -5,11 +5,13 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { type Bound, bind, release } from './bind.js'
+import { makeBoard } from './board.js'
 import { cacheFolder } from './cache-folder.js'
 import { type AppConfig, INTERNAL } from './config.js'
 import { causeOf, Failure } from './errors.js'
 import { tracer } from './log.js'
 import { environmentName, type Options, parse, TABLE } from './options.js'
+import { writePidFile } from './pid-file.js'
 import { restingArgv } from './plan.js'
 import { addon, posix, resting } from './posix.js'
 import { resolveScript } from './script.js'
@@ -24,47 +26,61 @@ export async function run(argv: string[], env: NodeJS.ProcessEnv): Promise<void>
   const config = configOf(parsed.app, parsed.options)
   const groups = await bind(parsed.options.listen, parsed.options)
   const sockets = groups.flat()
-  const plan = {
-    ready: config.quiet ? '' : readyLine(config, groups),
-    first: arrange(sockets),
-    config,
-    groups: groups.map(group => group.length),
-    args: parsed.args,
-  }
-  trace('becomes %s %o', resting, restingArgv(plan))
+  const { pidFile, statsFile } = parsed.options
   try {
-    posix.exec(resting, restingArgv(plan), environment(env))
+    const kept = [makeBoard(1), ...(pidFile === undefined ? [] : [writePidFile(pidFile)])]
+    const plan = {
+      ready: config.quiet ? '' : readyLine(config, groups),
+      ...arrange(sockets, kept),
+      files: [pidFile, statsFile].filter(file => file !== undefined),
+      config,
+      groups: groups.map(group => group.length),
+      args: parsed.args,
+    }
+    trace('becomes %s %o', resting, restingArgv(plan))
+    become(restingArgv(plan), environment(env))
   } catch (error) {
     release(sockets)
+    throw error
+  }
+}
+
+function become(argv: string[], env: string[]): void {
+  try {
+    posix.exec(resting, argv, env)
+  } catch (error) {
     throw new Failure(`cannot run ${resting}: ${causeOf(error)}`)
   }
 }
 
 function configOf(app: string, options: Options): AppConfig {
   const script = resolveScript(app)
-  const { idle, workers, grace, bootTimeout, watch, quiet } = options
+  const { listen, backlog, deferAccept, socketMode, pidFile, ...kept } = options
   const name = options.name ?? path.basename(app === '.' ? process.cwd() : app)
-  return { name, script, idle, workers, grace, bootTimeout, watch, quiet }
+  return { ...kept, name, script }
 }
 
 function readyLine(config: AppConfig, groups: Bound[][]): string {
   return `${config.name} rests at ${groups.map(group => group[0]?.url).join(', ')}`
 }
 
-/** Duplicates the sockets to neighbouring descriptors above the locks, kept over exec as they are. */
-function arrange(sockets: Bound[]): number {
+/**
+ * Duplicates the sockets to neighbouring descriptors above all else that is kept over exec: the board, then locks, as they
+ * are.
+ */
+function arrange(sockets: Bound[], kept: number[]): { first: number; board: number } {
+  const locks = sockets.flatMap(({ lock }) => lock ?? [])
   const open = new Set(fs.readdirSync('/proc/self/fd').map(Number))
-  let first = Math.max(2, ...sockets.map(({ lock }) => lock ?? 0)) + 1
+  let first = Math.max(...kept, ...locks) + 1
   while (sockets.some((_, index) => open.has(first + index))) first++ // the limit of open files may be near
-  for (const standard of [0, 1, 2]) posix.cloexec(standard, 0) // Node marks all that it inherits
+  for (const fd of [0, 1, 2, ...kept, ...locks]) posix.cloexec(fd, 0) // Node marks all that it inherits or opens
   for (const socket of sockets) {
     const { fd } = socket
     socket.fd = posix.dup(fd, first)
     posix.cloexec(socket.fd, 0)
-    if (socket.lock !== undefined) posix.cloexec(socket.lock, 0)
     posix.close(fd)
   }
-  return sockets[0]!.fd
+  return { first, board: kept[0]! }
 }
 
 /** What the app will see, and what the woken processes need to be told once. NODE_OPTIONS is the app's alone. */

@@ -29,6 +29,8 @@ export class Rest {
   #state: 'waiting' | 'looking' | 'over' = 'waiting'
   #asked = new Set<WorkerHandle>()
   #timer: NodeJS.Timeout | undefined
+  /** Quiet until {@link release}: an operator wants it. */
+  #held = false
 
   constructor(
     private readonly limit: number,
@@ -47,10 +49,34 @@ export class Rest {
     this.#idle.touch(now())
   }
 
+  /** ms until it may rest, as far as is known. */
+  get remaining(): number {
+    return this.#idle.remaining(now())
+  }
+
+  /** Nobody is accepted until {@link release}, and the app does not rest either: who waits would wake it again. */
+  hold(): void {
+    this.#held = true
+    this.hooks.quieted()
+    for (const worker of this.hooks.workers()) worker.quiet()
+  }
+
+  release(): void {
+    if (!this.#held) return
+    this.#held = false
+    this.touch()
+    if (this.#state === 'waiting') this.#resume()
+  }
+
+  /** A worker listens since now. */
+  joined(worker: WorkerHandle): void {
+    if (this.#held) worker.quiet()
+  }
+
   /** Waits for as long as it may take; armed from the master's start. */
   arm(): void {
     clearTimeout(this.#timer)
-    if (this.limit === 0 || this.#state !== 'waiting') return
+    if (this.limit === 0 || this.#state !== 'waiting' || this.#held) return
     const time = now()
     const stale = 4 * this.#interval + 100
     for (const worker of this.hooks.workers()) this.#idle.touch(Math.min(time, worker.lastActive(stale)))
@@ -69,7 +95,7 @@ export class Rest {
     this.#state = 'looking'
     this.hooks.quieted()
     this.#asked = new Set(this.hooks.workers())
-    for (const worker of this.#asked) worker.send({ type: 'quiet' })
+    for (const worker of this.#asked) worker.quiet()
     this.#timer = setTimeout(() => this.#resume(), ANSWER)
     if (this.#asked.size === 0) this.#looked()
   }
@@ -92,15 +118,17 @@ export class Rest {
       if (served.has(index) || workers.length === 0) this.touch()
       else turnAway(group)
     }
-    if (this.#idle.remaining(now()) > 0) return this.#resume()
+    if (this.#held || this.#idle.remaining(now()) > 0) return this.#resume()
     this.end()
     this.hooks.idle()
   }
 
   #resume(): void {
     if (this.#asked.size > 0) this.touch() // who does not answer is busy
+    this.#asked.clear()
     this.#state = 'waiting'
-    for (const worker of this.hooks.workers()) worker.send({ type: 'resume' })
+    if (this.#held) return
+    for (const worker of this.hooks.workers()) worker.resume()
     this.hooks.resumed()
     this.arm()
   }

@@ -23,8 +23,10 @@ export interface Inherited {
   channel: number
   /** The shared statistics. */
   stats: number
-  /** A master's: its end of file means that lookout is gone, or wants it to be. A worker has none. */
+  /** A master's: a byte is the number of a signal to lookout, the end of file means that lookout is gone. A worker has none. */
   lifeline: number
+  /** A master's: see board.ts. */
+  board: number
 }
 
 /** Reads what was inherited, and keeps it from the children that an app may start. */
@@ -43,11 +45,17 @@ export function inherit(env: NodeJS.ProcessEnv): Inherited {
     before = key
   }
   for (let fd = FIRST; fd < FIRST + count + 2; fd++) posix.cloexec(fd, 1)
-  return { groups, channel: FIRST + count, stats: FIRST + count + 1, lifeline: FIRST + count + 2 }
+  const channel = FIRST + count
+  return { groups, channel, stats: channel + 1, lifeline: channel + 2, board: channel + 3 }
 }
 
 /** Removes what lookout's processes tell each other from an environment that others will see. */
 export function scrub(env: NodeJS.ProcessEnv): void {
   if (env.LOOKOUT_CACHE !== undefined) delete env.NODE_COMPILE_CACHE
   for (const name of INTERNAL) delete env[name]
+}
+
+/** How many connections wait to be accepted. */
+export function backlogOf(groups: Group[]): number {
+  return groups.flatMap(({ fds }) => fds).reduce((sum, fd) => sum + posix.backlog(fd), 0)
 }

@@ -28,7 +28,7 @@ export function spawnWorker(
   const variables: NodeJS.ProcessEnv = { ...rest, LISTEN_PID: PID, LOOKOUT_WORKER: String(index) }
   if (LOOKOUT_NODE_OPTIONS !== undefined) variables.NODE_OPTIONS = LOOKOUT_NODE_OPTIONS
   const list = Object.entries(variables).map(([name, value]) => `${name}=${value}`)
-  stats.slot(index).fill(0)
+  stats.clear(index)
   try {
     const fds = [0, 1, 2, ...listeners, theirs, sockets.stats]
     return { pid: posix.spawn(file!, [file!, ...args], list, fds), channel: ours }

@@ -1,9 +1,9 @@
 /** The master's side of a worker: how it stands, what to ask of it, its end. The worker's own side is worker.ts. */
-import { Channel, type Fault, type ToMaster, type ToWorker } from './channel.js'
+import { Channel, type Fault, type Stop, type ToMaster, type ToWorker } from './channel.js'
 import { now } from './clock.js'
 import { write } from './log.js'
 import { Control, posix, type Watch } from './posix.js'
-import { Field, type Slot } from './stats.js'
+import { Field, type Stats, type WorkerStats } from './stats.js'
 
 /** The end of a process: its exit code, or the signal that killed it. */
 export type Ending = { code: number } | { signal: number }
@@ -11,9 +11,12 @@ export type Ending = { code: number } | { signal: number }
 export type WorkerEvent = { worker: WorkerHandle } & (
   | { type: 'ready' }
   | { type: 'late' }
+  /** Its first request was answered, at this time. */
+  | { type: 'answered'; at: number }
   | { type: 'quieted'; active: number; why: string[] }
   | { type: 'loaded'; files: string[] }
-  | { type: 'ended'; ending: Ending }
+  /** `asked`: it was told to; else it crashed. */
+  | { type: 'ended'; ending: Ending; asked: boolean }
 )
 
 /** How much is passed on of what node says of the exception that ended a worker. */
@@ -21,6 +24,8 @@ const REPORT = 65_536
 
 /** How much of what an app wrote while it was starting is kept for the page that shows why it failed. */
 const TAIL = 8192
+
+const SIGKILL = 9
 
 export class WorkerHandle {
   state: 'starting' | 'ready' | 'stopping' | 'ended' = 'starting'
@@ -30,21 +35,29 @@ export class WorkerHandle {
   served: number[] = []
   fault?: Fault
   output = ''
+  /** What the app holds itself awake for. */
+  holds: string[] = []
+  /** The one whose place it is to take once it is ready. */
+  replaces?: WorkerHandle
+  /** 0 to 1, its own: spreads over time what is due for several workers at once. */
+  readonly jitter = Math.random()
   #report = ''
   readonly #pidfd: number
   readonly #watch: Watch
   readonly #channel: Channel<ToMaster, ToWorker>
   #deadline?: NodeJS.Timeout
+  #killedAt = Number.POSITIVE_INFINITY
 
   /**
    * Adopts a child of ours that was just forked.
+   * @param id the number of its slot
    * @param bootTimeout ms until `late` is emitted, if it does not listen; 0: never
    */
   constructor(
-    readonly index: number,
+    readonly id: number,
     readonly pid: number,
     channel: number,
-    private readonly slot: Slot,
+    private readonly shared: Stats,
     bootTimeout: number,
     private readonly emit: (event: WorkerEvent) => void,
     readonly startedAt = now(),
@@ -57,32 +70,80 @@ export class WorkerHandle {
   }
 
   get identity(): string {
-    return `worker ${this.index} pid ${this.pid}`
+    return `worker ${this.id} pid ${this.pid}`
+  }
+
+  get alive(): boolean {
+    return this.state !== 'ended'
+  }
+
+  /** Whether it serves, or is about to. */
+  get active(): boolean {
+    return this.state === 'starting' || this.state === 'ready'
+  }
+
+  /** What it says of itself; the pid is what we know. */
+  get stats(): WorkerStats {
+    return { ...this.shared.read(this.id), pid: this.pid }
+  }
+
+  /** -1: it has not said yet; 0: well; else the highest code that its app gave to unhealthy(). After Karafka's Node. */
+  get status(): number {
+    const { lastCheckin, status } = this.stats
+    return lastCheckin === 0 ? -1 : status
   }
 
   /** ms, monotonic, of its last work; Infinity while it has some, or cannot be asked: it is booting, or busy. */
   lastActive(staleAfter: number): number {
     if (this.state === 'starting') return Number.POSITIVE_INFINITY
-    const { [Field.active]: active, [Field.checkin]: checkin } = this.slot
+    const { lastActive, lastCheckin } = this.stats
     const time = now()
-    return time - checkin! > staleAfter || active! > time ? Number.POSITIVE_INFINITY : active!
+    return time - lastCheckin > staleAfter || lastActive > time ? Number.POSITIVE_INFINITY : lastActive
   }
 
   send(message: ToWorker): void {
     this.#channel.send(message)
   }
 
-  /** Asks it to finish; kills it after `grace` ms. */
-  stop(options: { grace: number; final: boolean; cut: boolean }): void {
-    if (this.state === 'stopping' || this.state === 'ended') return
+  /** Asks it to finish; kills it after `grace` ms. Said again, the sooner of both holds. */
+  stop(options: Stop): void {
+    if (!this.alive) return
     this.state = 'stopping'
     this.send({ type: 'stop', ...options })
-    clearTimeout(this.#deadline)
-    this.#deadline = setTimeout(() => this.kill(), options.grace)
+    this.#killAt(options.grace)
   }
 
-  kill(): void {
-    if (this.state !== 'ended') posix.pidfdKill(this.#pidfd, 9)
+  /** Nobody is accepted until `resume`; what is served goes on. */
+  quiet(): void {
+    this.send({ type: 'quiet' })
+  }
+
+  resume(): void {
+    this.send({ type: 'resume' })
+  }
+
+  /** Its event loop hangs, so there is nothing to be asked of it: a signal, then the end `grace` ms later. */
+  giveUp(signal: number, grace: number): void {
+    this.state = 'stopping'
+    this.signal(signal)
+    this.#killAt(grace)
+  }
+
+  terminate(): void {
+    this.signal(SIGKILL)
+  }
+
+  /** By its pidfd, which is never another process's. @returns false when it is gone */
+  signal(number: number): boolean {
+    return this.alive && posix.pidfdKill(this.#pidfd, number)
+  }
+
+  #killAt(grace: number): void {
+    const at = now() + grace
+    if (this.#killedAt <= at) return
+    this.#killedAt = at
+    clearTimeout(this.#deadline)
+    this.#deadline = setTimeout(() => this.terminate(), grace)
   }
 
   #receive(message: ToMaster): void {
@@ -109,6 +170,11 @@ export class WorkerHandle {
       case 'output':
         this.output = (this.output + message.text).slice(-TAIL)
         return
+      case 'answered':
+        return this.emit({ type: 'answered', worker: this, at: message.at })
+      case 'holds':
+        this.holds = message.reasons
+        return
       case 'loaded':
         return this.emit({ type: 'loaded', worker: this, files: message.files })
     }
@@ -125,13 +191,19 @@ export class WorkerHandle {
     const status = posix.pidfdReap(this.#pidfd)
     if (status === undefined || this.state === 'ended') return
     clearTimeout(this.#deadline)
+    this.shared.slot(this.id)[Field.accepting] = 0 // it cannot say so itself: its peers would wait for it
+    const asked = this.state === 'stopping'
+    this.#cleanup()
+    this.#passOn()
+    this.emit({ type: 'ended', worker: this, asked, ending: status >= 0 ? { code: status } : { signal: -status } })
+  }
+
+  /** Hears what it said last, then lets go of all that we had of it. */
+  #cleanup(): void {
     posix.control(this.#watch, Control.close)
     posix.close(this.#pidfd)
-    this.slot[Field.accepting] = 0 // it cannot say so itself: its peers would wait for it
-    this.#channel.read() // what it said last
+    this.#channel.read()
     this.#channel.close()
     this.state = 'ended'
-    this.#passOn()
-    this.emit({ type: 'ended', worker: this, ending: status >= 0 ? { code: status } : { signal: -status } })
   }
 }

@@ -5,23 +5,34 @@
  * Loaded in a process that lookout did not start (a child or a thread of the app), it does nothing.
  */
 
+import type http from 'node:http'
 import type net from 'node:net'
+import type { Admission } from './acceptor.js'
 import { Activity } from './activity.js'
 import { Balance } from './balance.js'
-import { Channel, type ToMaster, type ToWorker } from './channel.js'
+import { Channel, type Stop, type ToMaster, type ToWorker } from './channel.js'
 import { now } from './clock.js'
 import { saveCompiled } from './compile-cache.js'
 import { type AppConfig, inherited } from './config.js'
+import { status } from './health.js'
+import { holds } from './hold.js'
 import { checkInInterval } from './idle.js'
 import { captureListen } from './listen.js'
 import { tracer } from './log.js'
+import { measure } from './measure.js'
 import { posix } from './posix.js'
 import { report } from './report.js'
-import { inherit, scrub } from './sockets.js'
-import { Field, Stats } from './stats.js'
+import { backlogOf, inherit, scrub } from './sockets.js'
+import { Field, SLOTS, Stats } from './stats.js'
 
 /** ms after the app was loaded for it to listen by itself, before its export is served. */
 const LISTENS_BY_ITSELF = 1000
+
+/** ms between two measurements of what this process uses. */
+const MEASURED = 1000
+
+/** ms between Node's own looks for requests that are late, where an option sets how late they may be. */
+const LATE = 1000
 
 /** ms between the steps of a drain. */
 const STEP = 10
@@ -43,22 +54,46 @@ function run(config: AppConfig, index: number): void {
   const trace = tracer(`worker:${index}`)
   trace('loads %s', config.script)
 
-  const memory = new Stats(stats)
+  const memory = new Stats(SLOTS, stats)
   const slot = memory.slot(index)
-  const peers = [...Array(config.workers).keys()].filter(peer => peer !== index).map(peer => memory.slot(peer))
+  // Those that are replaced are still there; a worker takes the lowest number that is free.
+  const most = Math.min(SLOTS, 2 * config.workers.most)
+  const peers = [...Array(most).keys()].filter(peer => peer !== index).map(peer => memory.slot(peer))
   const balance = new Balance(slot, peers)
-  const activity = new Activity(slot, () => {
-    for (const acceptor of acceptors) acceptor.roomAgain()
-  })
-  const timer = setInterval(() => activity.checkIn(), checkInInterval(config.idle)).unref()
+  const activity = new Activity(slot, roomAgain, () => channel.send({ type: 'answered', at: now() }))
+  const timer = setInterval(checkIn, checkInInterval(config.idle)).unref()
   const channel = new Channel<ToWorker, ToMaster>(fd, obey) // the kernel kills us with the master
+  const drain = drainer(activity)
   const startup = report(
     message => channel.send(message),
     config.watch,
     () => posix.dup2(fd, 2),
   )
-  const { acceptors, taken } = captureListen(groups, () => (balance.admit() ? 'now' : 'peer'), listening)
+  const { acceptors, taken } = captureListen(groups, admit, listening)
+  memory.write(index, { pid: process.pid, startedAt: now() })
   serveExport(config.script, () => acceptors.size > 0)
+
+  function admit(): Admission {
+    if (config.maxConnections > 0 && slot[Field.connections]! >= config.maxConnections) return 'later'
+    return balance.admit() ? 'now' : 'peer'
+  }
+
+  function roomAgain(): void {
+    for (const acceptor of acceptors) acceptor.roomAgain()
+  }
+
+  let measuredAt = now()
+  let held = ''
+  function checkIn(): void {
+    activity.checkIn()
+    const reasons = [...holds()].map(({ reason }) => reason)
+    if (held !== reasons.join('\n')) channel.send({ type: 'holds', reasons })
+    held = reasons.join('\n')
+    if (now() - measuredAt < MEASURED) return
+    measuredAt = now()
+    memory.write(index, { ...measure(), backlog: backlogOf(groups), status: status() })
+    if (config.firstDataTimeout > 0) activity.endSilent(config.firstDataTimeout)
+  }
 
   function accept(on: boolean): void {
     slot[Field.accepting] = on ? 1 : 0
@@ -67,6 +102,9 @@ function run(config: AppConfig, index: number): void {
 
   function listening(server: net.Server): void {
     slot[Field.accepting] = 1
+    slot[Field.booted] = 1
+    slot[Field.lastCheckin] = now()
+    limitTime(server, config)
     activity.watch(server)
     startup.done()
     saveCompiled()
@@ -95,8 +133,8 @@ function run(config: AppConfig, index: number): void {
           if (message.final) acceptor.takeAll()
           acceptor.close()
         }
-        if (message.final) closeSockets(groups.flatMap(group => group.fds))
-        return drain(activity, message)
+        if (message.final) closeSockets(groups.flatMap(group => group.fds.splice(0)))
+        return drain(message)
     }
   }
 
@@ -122,21 +160,45 @@ function closeSockets(fds: number[]): void {
   for (const fd of fds) posix.close(fd)
 }
 
-/** Finishes what is in flight, then lets the app's own SIGTERM handlers end it; the master kills what is late. */
-function drain(activity: Activity, { grace, cut }: ToWorker & { type: 'stop' }): void {
-  const deadline = now() + grace * DRAIN
-  let told = false
+/**
+ * Finishes what is in flight, then lets the app's own SIGTERM handlers end it; the master kills what is late.
+ * @returns begins it; called again, there is less patience
+ */
+function drainer(activity: Activity): (how: Stop) => void {
+  let deadline = Number.POSITIVE_INFINITY
+  let patience = Number.POSITIVE_INFINITY
+  let cut = false
+  let state: 'none' | 'draining' | 'told' = 'none'
   const step = () => {
-    const { requests, others } = activity.drain(cut)
-    if (!told && (requests === 0 || now() > deadline)) {
-      told = true
+    const time = now()
+    const { requests, others } = activity.drain({ patient: time < patience, cut })
+    if (state === 'draining' && (requests === 0 || time > deadline)) {
+      state = 'told'
       // Emitted, not sent: nothing might be left that keeps the process waiting for a signal.
       if ((process as NodeJS.EventEmitter).emit('SIGTERM', 'SIGTERM', SIGTERM)) return
     }
     if (requests + others > 0) setTimeout(step, STEP)
     else process.exit()
   }
-  step()
+  return how => {
+    const time = now()
+    deadline = Math.min(deadline, time + how.grace * DRAIN)
+    patience = Math.min(patience, time + Math.min(how.patience, how.grace * DRAIN))
+    cut ||= how.cut
+    if (state !== 'none') return
+    state = 'draining'
+    step()
+  }
+}
+
+/** The options' time limits, where they are given, are the server's. */
+function limitTime(server: net.Server, { headerTimeout, requestTimeout, keepAliveTimeout }: AppConfig): void {
+  const limited = server as http.Server & { connectionsCheckingInterval?: number }
+  if (limited.headersTimeout === undefined) return // it speaks no HTTP
+  if (headerTimeout !== undefined) limited.headersTimeout = headerTimeout
+  if (requestTimeout !== undefined) limited.requestTimeout = requestTimeout
+  if (keepAliveTimeout !== undefined) limited.keepAliveTimeout = keepAliveTimeout
+  if (headerTimeout !== undefined || requestTimeout !== undefined) limited.connectionsCheckingInterval = LATE
 }
 
 /** An app that has been loaded and does not listen may have exported what it serves with. */

@@ -16,14 +16,16 @@ struct app {
   long grace;
   char **env, **argv, **worker;
   pid_t master;      /* 0: at rest */
-  int lifeline;      /* a byte asks the master to end. No signal: there may be no handler yet */
+  int lifeline;      /* the master reads signals there */
   unsigned failures; /* in a row: a master ended other than by exit 0, or could not be forked */
   long long woken;   /* ms: when the master was */
   long long until;   /* ms: not woken before; while ending: killed then. 0: no such time */
 };
 
 static struct app *apps;
-static int app_count, socket_count, lowest, quiet;
+static int app_count, socket_count, lowest, board, quiet;
+static char **removed; /* files that go with us */
+static int removed_count;
 static pid_t self;
 
 /* One write(2) a line, without stdio's buffer: it would be memory at rest. A log that nobody reads stops nobody. */
@@ -72,11 +74,11 @@ static int number(int least, int most) {
   return (int)value;
 }
 
-/* That many words, each with `part` in it. */
+/* That many words, each with `part` in it: an assignment, a path. */
 static char **vector(int count, const char *part) {
   char **start = words;
   while (count-- > 0)
-    if (!strstr(word(), part)) die(2, "read its arguments: not NAME=VALUE", words[-1]);
+    if (!strstr(word(), part)) die(2, "read its arguments: what is wrong is", words[-1]);
   return start;
 }
 
@@ -101,7 +103,10 @@ static const char *read_arguments(int argc, char **argv) {
   words = argv + (argc > 0);
   const char *ready = word();
   quiet = number(0, 1);
-  lowest = number(3, 1 << 20);
+  lowest = number(4, 1 << 20);
+  board = number(3, lowest - 1);
+  removed_count = number(0, 64);
+  removed = vector(removed_count, "/");
   apps = calloc((size_t)argc / 7 + 1, sizeof *apps); /* no app has fewer words */
   must("allocate", apps ? 0 : -1);
   for (; *words; app_count++) read_app(&apps[app_count]);

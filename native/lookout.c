@@ -1,9 +1,10 @@
 /*
  * lookout, at rest: waits for a connection, wakes the app's master, waits for the master to end.
  *
- * argv   lookout READY QUIET FIRST { NAME SOCKETS GRACE ENVC ENV... ARGC WORKER ARG... }...
+ * argv   lookout READY QUIET FIRST BOARD FILEC FILE... { NAME SOCKETS GRACE ENVC ENV... ARGC WORKER ARG... }...
  *          READY    a line for stderr, once signals are ours          QUIET   1: say nothing but failures
  *          FIRST    the lowest listening descriptor; the apps' follow each other from there
+ *          BOARD    a descriptor below FIRST that every master gets   FILE    is removed at the end
  *          NAME     of the app, for messages     SOCKETS  how many are its     GRACE  ms to drain at the end
  *          ENV      NAME=VALUE added for the app's processes
  *          ARG      the master's argument vector, a path first; from index WORKER on it is worker 0's
@@ -14,11 +15,13 @@
  *          master     LOOKOUT_WORKER_PID (its child, worker 0), LOOKOUT_WOKEN (ms, monotonic)
  *          worker 0   LOOKOUT_WORKER=0, and LOOKOUT_NODE_OPTIONS, where it is set, as NODE_OPTIONS
  *        Both get /dev/null as 0, the sockets as 3 and up, then their end of a socket pair, then the
- *        shared statistics; the master a pipe, too: a byte asks it to drain and exit 0, an end of file before
- *        one says that we are gone. No signal is blocked. The master leads a process group.
+ *        shared statistics; the master a nonblocking pipe, too, then the board. A byte in the pipe is the number of a signal
+ *        that we got, TERM asking it to drain and exit 0; an end of file before that says that we are gone.
+ *        No signal is blocked. The master leads a process group.
  * exit   0 after TERM, INT or HUP, once the masters have drained; 128 + the signal after QUIT or a second
  *        INT, which kill them at once; 1 when it cannot go on; 2 for a bad argv.
  *
+ * USR1, USR2, TTIN, TTOU, TSTP and CONT go to the masters that live. Between TSTP and CONT nobody is woken.
  * It never accepts, reads nothing that a client sent, allocates only while it starts, wakes an app ten times a
  * second at most, and has a timeout only while one may not be woken yet or a master has to end.
  */
@@ -34,15 +37,16 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#define STATS_BYTES (256 * 64) /* one slot of 64 bytes a worker: lib/stats.ts */
-#define FIRST_DELAY 100        /* ms between two wakes of an app; doubling each time that its master failed ... */
-#define LAST_DELAY 15000       /* ... up to here, and forgotten when one lives that long */
-#define MARGIN 1000            /* ms a master has beyond its grace before it is killed */
+#define STATS_BYTES (256 * 128) /* one slot of 128 bytes a worker: lib/stats.ts */
+#define FIRST_DELAY 100         /* ms between two wakes of an app; doubling each time that its master failed ... */
+#define LAST_DELAY 15000        /* ... up to here, and forgotten when one lives that long */
+#define MARGIN 1000             /* ms a master has beyond its grace before it is killed */
 
 static struct pollfd *polls; /* every listening socket, number i being descriptor lowest + i, then the signals */
 static ino_t *files;         /* of each socket that has a path */
 static int masters;          /* that live */
 static int ending, interrupts, code; /* whether a signal asked for the end, how many were INT, what to exit with */
+static int held;                     /* between TSTP and CONT */
 
 static long long now(void) {
   struct timespec t;
@@ -99,7 +103,7 @@ static _Noreturn void start(const struct app *app, int lifeline) {
   }
   set_number("LOOKOUT_WORKER_PID", worker);
   set_number("LOOKOUT_WOKEN", app->woken);
-  become(app, app->argv, (int[]){pair[0], stats, lifeline}, 3);
+  become(app, app->argv, (int[]){pair[0], stats, lifeline, board}, 4);
 }
 
 /* The queued connection would wake a failing app again at once: it waits instead. Returns for how long, in ms. */
@@ -113,7 +117,7 @@ static long back_off(struct app *app) {
 static void wake(struct app *app) {
   int lifeline[2] = {-1, -1};
   app->woken = now();
-  pid_t pid = pipe2(lifeline, O_CLOEXEC) < 0 ? -1 : fork();
+  pid_t pid = pipe2(lifeline, O_CLOEXEC | O_NONBLOCK) < 0 ? -1 : fork();
   if (pid == 0) start(app, lifeline[0]);
   if (pid < 0) {
     const char *cause = strerror(errno);
@@ -193,6 +197,13 @@ static void let_go(void) {
     }
     close(lowest + i);
   }
+  for (int i = 0; i < removed_count; i++) unlink(removed[i]);
+}
+
+/* No signal: there may be no handler yet. Where the byte has no place the master hangs, or is gone. */
+static void tell(const struct app *app, int signal_number) {
+  const char byte = (char)signal_number;
+  if (app->master && write(app->lifeline, &byte, 1) < 0) return;
 }
 
 /* The kill ladder: the masters are asked; when they are late, or we may not wait, the whole group is killed. */
@@ -206,8 +217,22 @@ static void end(int signal_number) {
     if (at_once) kill(-app->master, SIGKILL);
     if (app->until) continue;
     app->until = now() + app->grace + MARGIN;
-    if (write(app->lifeline, "", 1) < 0) continue; /* then the master is gone */
+    tell(app, SIGTERM);
   }
+}
+
+static void obey(int signal_number) {
+  switch (signal_number) {
+    case SIGCHLD:
+    case SIGPIPE: return;
+    case SIGTERM:
+    case SIGINT:
+    case SIGQUIT:
+    case SIGHUP: end(signal_number); return;
+    case SIGTSTP: held = 1; break;
+    case SIGCONT: held = 0; break;
+  }
+  for (struct app *app = apps; app < apps + app_count; app++) tell(app, signal_number);
 }
 
 /* What poll(2) is to wait for, and for how many ms, -1 for ever. A master that is late is killed here. */
@@ -219,7 +244,7 @@ static int arm(void) {
       if (app->master) kill(-app->master, SIGKILL);
     }
     if (app->until && (next < 0 || app->until - t < next)) next = app->until - t;
-    int rests = !app->master && !app->until && !ending;
+    int rests = !app->master && !app->until && !ending && !held;
     for (int i = app->first; i < app->first + app->sockets; i++) polls[i].fd = rests ? lowest + i : -1;
   }
   return (int)next;
@@ -229,7 +254,8 @@ static int arm(void) {
 
 /* All that are waited for; whatever else there is to do comes later. */
 static sigset_t block_signals(void) {
-  const int waited[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCHLD, SIGPIPE};
+  const int waited[] = {SIGTERM, SIGINT,  SIGQUIT, SIGHUP,  SIGCHLD, SIGPIPE,
+                        SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT};
   sigset_t signals;
   sigemptyset(&signals);
   for (size_t i = 0; i < sizeof waited / sizeof *waited; i++) sigaddset(&signals, waited[i]);
@@ -242,7 +268,7 @@ static void take_sockets(void) {
   polls = calloc((size_t)socket_count + 1, sizeof *polls);
   files = calloc((size_t)socket_count, sizeof *files);
   must("allocate", polls && files ? 0 : -1);
-  for (int fd = 3; fd < lowest; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC); /* the locks are held here and nowhere else */
+  for (int fd = 3; fd < lowest; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC); /* the locks are held here alone; the board is handed on */
   for (int i = 0; i < socket_count; i++) {
     struct sockaddr_un address;
     int listening = 0;
@@ -269,8 +295,7 @@ int main(int argc, char **argv) {
     if (count < 0 && errno == EINTR) continue;
     must("poll", count);
     struct signalfd_siginfo got;
-    while (read(caught->fd, &got, sizeof got) == sizeof got)
-      if (got.ssi_signo != SIGCHLD && got.ssi_signo != SIGPIPE) end((int)got.ssi_signo);
+    while (read(caught->fd, &got, sizeof got) == sizeof got) obey((int)got.ssi_signo);
     reap();
     for (struct app *app = apps; app < apps + app_count && !ending; app++)
       if (called(app)) wake(app);

@@ -216,6 +216,25 @@ static napi_value Mmap(napi_env env, napi_callback_info info) {
   return buffer;
 }
 
+/* unmap(buffer): what mmap() gave; the buffer has no length afterwards. */
+static napi_value Unmap(napi_env env, napi_callback_info info) {
+  napi_value values[MAX_ARGUMENTS];
+  if (!arguments(env, info, values)) return fail(env, "munmap", EINVAL);
+  CHECK(napi_detach_arraybuffer(env, values[0]));
+  return NULL;
+}
+
+/* backlog(fd): how many connections wait to be accepted; of a socket that is not TCP's, whether one does. */
+static napi_value Backlog(napi_env env, napi_callback_info info) {
+  INTEGERS(a, 1);
+  struct tcp_info tcp = {0};
+  socklen_t length = sizeof tcp;
+  if (getsockopt(a[0], IPPROTO_TCP, TCP_INFO, &tcp, &length) == 0) return from_int(env, (int)tcp.tcpi_unacked);
+  if (errno != EOPNOTSUPP && errno != ENOPROTOOPT) return fail(env, "getsockopt", errno);
+  struct pollfd waiting = {.fd = a[0], .events = POLLIN};
+  return result(env, "poll", poll(&waiting, 1, 0));
+}
+
 /* ---- Processes ---- */
 
 /* What Node changed in its own process and exec(2) would hand on. */
@@ -247,7 +266,7 @@ static napi_value Exec(napi_env env, napi_callback_info info) {
   if (path && argv && environment) {
     sigset_t waited, before;
     sigemptyset(&waited);
-    const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP};
+    const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGTSTP};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaddset(&waited, signals[i]);
     sigprocmask(SIG_BLOCK, &waited, &before);
     signal(SIGPIPE, SIG_DFL);
@@ -452,7 +471,7 @@ NAPI_MODULE_INIT() {
     {"socket", Socket}, {"setsockopt", Setsockopt}, {"getsockopt", Getsockopt}, {"bind", Bind}, {"connect", Connect},
     {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair},
     {"close", Close}, {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable},
-    {"memfd", Memfd}, {"mmap", Mmap}, {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen},
+    {"memfd", Memfd}, {"mmap", Mmap}, {"unmap", Unmap}, {"backlog", Backlog}, {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen},
     {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap}, {"prctl", Prctl}, {"yield", Yield}, {"poll", Poll}, {"control", Control},
   };
   static const struct { const char *name; int value; } constants[] = {

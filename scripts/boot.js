@@ -10,7 +10,7 @@ const { buildSync } = require('esbuild')
 process.chdir(path.join(__dirname, '..'))
 
 const processes = ['master', 'worker']
-const later = ['handler', 'loaded', 'stand-in', 'watch']
+const later = ['handler', 'loaded', 'stand-in', 'supervision', 'watch']
 
 buildSync({
   entryPoints: [...processes, ...later].map(name => `lib/${name}.ts`),

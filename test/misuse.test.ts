@@ -72,7 +72,7 @@ describe('misuse is exit 2 and one line', () => {
     ],
     [
       'no workers',
-      /^lookout: cannot use --workers: a whole number from 1 to 256 is wanted, not "0"\n$/,
+      /^lookout: cannot use --workers: a whole number from 1 to 128 is wanted, not "0"\n$/,
       ['-w', '0', APP],
     ],
     [

@@ -10,16 +10,21 @@ const apps: App[] = [
   { ...once, name: 'two', env: ['C='] },
 ]
 
-const valid = argumentsOf(apps)
-const first = argumentsOf(apps.slice(0, 1)).length
+const files = ['/nowhere/a', '/nowhere/b']
+const valid = argumentsOf(apps, { files })
+const first = argumentsOf(apps.slice(0, 1), { files }).length
+/** Where the first app begins. */
+const begin = 5 + files.length
 
 /** Where the numbers are, and what is out of range there. */
 const numbers = (() => {
   const found: [index: number, wrong: number[]][] = [
     [1, [2]],
-    [2, [0, 2, 1048577]],
+    [2, [0, 2, 3, 1048577]],
+    [3, [0, 2, 4]],
+    [4, [65]],
   ]
-  for (const at of [3, first]) {
+  for (const at of [begin, first]) {
     const worker = at + 5 + Number(valid[at + 3])
     found.push([at + 1, [0, 4097]], [at + 2, [1_000_000_001]], [at + 3, [65]])
     found.push([worker - 1, [0, 65537]], [worker, [Number(valid[worker - 1]), 65536]])
@@ -36,10 +41,11 @@ function malformed(): string[][] {
   for (const [index, outOfRange] of numbers) {
     for (const word of [...NO_NUMBER, ...HUGE, ...outOfRange]) wrong.push(valid.with(index, `${word}`))
   }
-  for (const entry of ['', 'A', 'no value']) wrong.push(valid.with(7, entry))
-  wrong.push(valid.with(4, '3'), valid.with(4, '4096'), valid.with(2, '1048576')) // no such sockets
+  for (const entry of ['', 'A', 'no value']) wrong.push(valid.with(begin + 4, entry))
+  for (const entry of ['', 'file']) wrong.push(valid.with(5, entry))
+  wrong.push(valid.with(begin + 1, '3'), valid.with(begin + 1, '4096'), valid.with(2, '1048576')) // no such sockets
   const many = Array.from({ length: 1000 }, () => ['app', '4096', '0', '0', '1', '0', '/app']).flat()
-  wrong.push([...valid.slice(0, 3), ...many], [...valid.slice(0, 3), ...many, 'app'])
+  wrong.push([...valid.slice(0, begin), ...many], [...valid.slice(0, begin), ...many, 'app'])
   return wrong
 }
 

@@ -1,6 +1,7 @@
 /** How the resting program ends: what it asks of the masters, how long it waits, what it leaves. */
 
 import fs from 'node:fs'
+import path from 'node:path'
 import { expect } from 'chai'
 import { isAlive, temporaryFolder, until } from '../support/lookout.js'
 import { type App, asBuilt, builds, FINE, listenTcp, listenUnix, once, Resting } from './resting.js'
@@ -34,6 +35,15 @@ for (const build of builds) {
         expect(await lookout.end(signal)).to.deep.equal({ code, signal: null })
       })
     }
+
+    it('removes the files that go with it', async () => {
+      const folder = temporaryFolder()
+      const files = ['pid', 'missing'].map(name => path.join(folder, name))
+      fs.writeFileSync(files[0]!, '')
+      const lookout = await Resting.start(build, [once], { files })
+      expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
+      expect(fs.readdirSync(folder)).to.deep.equal([])
+    })
 
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
       it(`is when the masters have drained on ${signal}`, async () => {

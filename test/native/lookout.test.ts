@@ -1,6 +1,7 @@
 /** What the contract at the top of native/lookout.c promises, asked of the program as built, with sanitizers and under valgrind. */
 
 import fs from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import { expect } from 'chai'
 import { childrenOf, isAlive, temporaryFolder, until } from '../support/lookout.js'
@@ -18,6 +19,12 @@ function inspect(pid: number) {
     .split(' ')
     .map(Number)
   return { env, fds, parent, group, blocked: /^SigBlk:\s+0+$/m.test(read('status')) ? 'none' : 'some' }
+}
+
+/** Whether a connection waits to be accepted: the queue's length is a listening socket's receive queue. */
+function isWaiting(port: number): boolean {
+  const hex = port.toString(16).toUpperCase().padStart(4, '0')
+  return new RegExp(`:${hex} 00000000:0000 0A 00000000:0*1 `).test(fs.readFileSync('/proc/net/tcp', 'latin1'))
 }
 
 /** CLOCK_MONOTONIC, in ms, for a performance.now(). */
@@ -90,9 +97,10 @@ for (const build of builds) {
         expect(group).to.equal(master)
       }
       expect(Object.keys(theirs.fds)).to.have.members(['0', '1', '2', '3', '4', '5', '6'])
-      expect(Object.keys(its.fds)).to.have.members(['0', '1', '2', '3', '4', '5', '6', '7', '8'])
+      expect(Object.keys(its.fds)).to.have.members(['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
       expect(its.fds[7], 'its lifeline').to.match(/^pipe:/)
-      expect(its.fds[8], 'the connection').to.match(/^socket:/)
+      expect(its.fds[8], 'the board').to.equal('/memfd:lookout (deleted)')
+      expect(its.fds[9], 'the connection').to.match(/^socket:/)
       expect(its.fds[5]).not.to.equal(theirs.fds[5])
       expect(() => fs.truncateSync(`/proc/${master}/fd/6`, 0), 'sealed').to.throw('EPERM')
       expect([its.parent, theirs.parent]).to.deep.equal([lookout.pid, master])
@@ -133,6 +141,39 @@ for (const build of builds) {
       await lookout.line(/^lookout \d+: master of one exited with 3; next try in 100 ms$/)
       await lookout.end('SIGTERM')
       expect(lookout.stderr.trim().split('\n')).to.have.length(1)
+    })
+  })
+
+  describe(`the resting program ${build.name}: signals`, () => {
+    it('are passed on to the masters that live, in order', async () => {
+      const lookout = await Resting.start(build, [{ master: ['lifeline', 'exit', '0'] }])
+      lookout.signal('SIGUSR2') // nobody is there
+      lookout.connect()
+      await lookout.said('waits')
+      const numbers = os.constants.signals
+      for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGTTIN', 'SIGTTOU', 'SIGTSTP', 'SIGCONT'] as const) {
+        lookout.signal(signal)
+        await lookout.said(`signal${numbers[signal]}`)
+      }
+      expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
+      expect(lookout.stdout.match(/signal/g)).to.have.length(6)
+    })
+
+    it('TSTP has nobody woken until CONT', async () => {
+      const lookout = await Resting.start(build, [once])
+      lookout.signal('SIGTSTP')
+      await until(
+        'TSTP was read',
+        () => !/^ShdPnd:.*[1-9a-f]/m.test(fs.readFileSync(`/proc/${lookout.pid}/status`, 'utf8')),
+      )
+      const client = lookout.connect()
+      await until('the connection waits', () => isWaiting(lookout.ports[0] as number))
+      expect(lookout.count(/ wakes /)).to.equal(0)
+      lookout.signal('SIGCONT')
+      await client.served
+      client.close()
+      await lookout.line(/ one rests$/)
+      expect(await lookout.end('SIGTERM')).to.deep.equal(FINE)
     })
   })
 
@@ -181,7 +222,21 @@ for (const build of builds) {
     })
 
     it('is one that cannot be run', async () => {
-      const args = ['is ready', '0', '3', 'one', '1', '0', '0', '2', '1', '/nonexistent/master', '/nonexistent/worker']
+      const args = [
+        'is ready',
+        '0',
+        '4',
+        '3',
+        '0',
+        'one',
+        '1',
+        '0',
+        '0',
+        '2',
+        '1',
+        '/nonexistent/master',
+        '/nonexistent/worker',
+      ]
       const lookout = Resting.spawn(build, args, [listenTcp().fd])
       lookout.connect()
       await lookout.line(/ cannot run \/nonexistent\/master: No such file or directory$/)

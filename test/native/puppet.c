@@ -4,7 +4,8 @@
  *   say WORD      a line on stdout: WORD and the pid
  *   serve N       takes a connection from socket N (0 is the first), answers its pid, reads to the end of file
  *   unless FILE   goes on when FILE is there, else exits 1
- *   lifeline      says "waits", then what a master's lifeline has: "asked" for a byte, "orphaned" for its end
+ *   lifeline      says "waits", then what a master's lifeline has: "signalN" for byte N, until "asked" for TERM's or
+ *                 "orphaned" for its end
  *   hum           says "hums" and waits to be killed; TERM does not do it
  *   send, hear    a byte through the socket pair, to and from the other end
  *   orphans N     leaves N children of nobody, in sessions of their own, which end when they are killed
@@ -44,11 +45,18 @@ static _Noreturn void hum(const char *word) {
 }
 
 static void lifeline(int fd) {
-  char byte;
+  struct pollfd pipe = {.fd = fd, .events = POLLIN};
+  char byte, word[32];
   say("waits");
-  ssize_t got = read(fd, &byte, 1);
-  need(got >= 0);
-  say(got > 0 ? "asked" : "orphaned");
+  for (;;) {
+    need(poll(&pipe, 1, -1) == 1);
+    ssize_t got = read(fd, &byte, 1);
+    need(got >= 0);
+    if (got == 0) return say("orphaned");
+    if (byte == SIGTERM) return say("asked");
+    snprintf(word, sizeof word, "signal%d", byte);
+    say(word);
+  }
 }
 
 static void serve(int fd) {

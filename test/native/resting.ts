@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
+import { makeBoard } from '../../lib/board.js'
 import { posix, resting } from '../../lib/posix.js'
 import { childrenOf, cleanups, type Ended, isAlive, MARK, ROOT, until } from '../support/lookout.js'
 
@@ -12,6 +13,8 @@ process.on('exit', () => fs.rmSync(tools, { recursive: true, force: true }))
 
 /** ms for what takes an instant, but may take seconds under valgrind on a machine that is busy. */
 const PATIENCE = 25_000
+
+const board = makeBoard(1)
 
 // What the tests themselves inherited is not for the processes they start.
 for (const fd of fs.readdirSync('/proc/self/fd').map(Number)) {
@@ -91,8 +94,10 @@ export interface App {
 export interface Options {
   ready?: string
   quiet?: boolean
-  /** Descriptors to be found below the sockets, from 3 on. */
+  /** Descriptors to be found below the sockets, from 4 on; 3 is the board's. */
   below?: number[]
+  /** Files that it is to remove at its end. */
+  files?: string[]
   /** What stderr is, where the test does not want to read it. */
   stderr?: number
   env?: NodeJS.ProcessEnv
@@ -107,11 +112,17 @@ export const once: App = { master: ['serve', '0', 'exit', '0'] }
 export const FINE: Ended = { code: 0, signal: null }
 
 /** The argument vector for these apps. */
-export function argumentsOf(apps: App[], { ready = 'is ready', quiet = false, below = [] }: Options = {}): string[] {
+export function argumentsOf(
+  apps: App[],
+  { ready = 'is ready', quiet = false, below = [], files = [] }: Options = {},
+): string[] {
   return [
     ready,
     quiet ? 1 : 0,
-    3 + below.length,
+    4 + below.length,
+    3,
+    files.length,
+    ...files,
     ...apps.flatMap(({ name = 'one', sockets = 1, grace = 30_000, env = [], master, worker = ['hum'] }) => [
       name,
       sockets,
@@ -208,7 +219,7 @@ export class Resting {
     })
     const child = spawn(command[0]!, [...command.slice(1), ...args], {
       env: { ...inherited, ...options.env, [mark]: value },
-      stdio: ['ignore', 'pipe', options.stderr ?? 'pipe', ...(options.below ?? []), ...sockets],
+      stdio: ['ignore', 'pipe', options.stderr ?? 'pipe', board, ...(options.below ?? []), ...sockets],
     })
     for (const fd of sockets) posix.close(fd)
     return new Resting(child, ports)

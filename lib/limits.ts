@@ -1,0 +1,25 @@
+/** Why a worker is to be replaced by a fresh one, if at all. A policy, handed the clock. Times in ms, monotonic. */
+import { duration } from './clock.js'
+import type { WorkerStats } from './stats.js'
+
+export interface Limits {
+  maxUse: number
+  maxRss: number
+  maxLifetime: number
+}
+
+/** How much sooner than its limit a worker may be due: those that were started together do not all go together. */
+const SPREAD = 0.1
+
+/** @param jitter 0 to 1, the worker's own */
+export function due(limits: Limits, stats: WorkerStats, jitter: number, time: number): string | undefined {
+  const { maxUse, maxRss, maxLifetime } = limits
+  const used = Math.max(stats.requests, stats.accepted)
+  const age = time - stats.startedAt
+  const reached = (value: number, limit: number) => limit > 0 && value >= limit * (1 - SPREAD * jitter)
+  if (stats.status > 0) return `says that it is unhealthy: ${stats.status}`
+  if (reached(used, maxUse)) return `has served ${used} requests`
+  if (maxRss > 0 && stats.rss > maxRss) return `uses ${Math.round(stats.rss / 2 ** 20)} MB`
+  if (reached(age, maxLifetime)) return `is ${duration(age)} old`
+  return undefined
+}

@@ -1,0 +1,167 @@
+/**
+ * What a master looks at regularly while the app is awake: workers that hang, that are due to be replaced, that are too few or
+ * too many; and what it tells about all that. Loaded after the first answer: nobody waits for it.
+ */
+import fs from 'node:fs'
+import type { Board } from './board.js'
+import { duration, now } from './clock.js'
+import type { AppConfig } from './config.js'
+import { causeOf } from './errors.js'
+import type { Fleet } from './fleet.js'
+import { due } from './limits.js'
+import { Scaling } from './scaling.js'
+import { backlogOf, type Group } from './sockets.js'
+import { Watchdog } from './watchdog.js'
+import type { WorkerHandle } from './worker-handle.js'
+
+/** ms between two looks, and while a pool may have to grow. */
+const INTERVAL = 1000
+const SOON = 100
+
+interface MasterHooks {
+  /** ms until the app may rest; Infinity: never */
+  remaining(): number
+  /** Starts what is wanted and missing. */
+  reconcile(): void
+}
+
+export class Supervision {
+  readonly #interval: number
+  readonly #watchdog: Watchdog<WorkerHandle>
+  readonly #scaling: Scaling<{ ready: boolean; stats: WorkerHandle['stats']; worker: WorkerHandle }> | undefined
+  #timer: NodeJS.Timeout | undefined
+  #toldAt = Number.NEGATIVE_INFINITY
+  #complained = false
+
+  constructor(
+    private readonly config: AppConfig,
+    private readonly fleet: Fleet,
+    private readonly board: Board,
+    private readonly groups: Group[],
+    private readonly master: MasterHooks,
+  ) {
+    const { least, most } = config.workers
+    this.#interval = least < most ? SOON : INTERVAL
+    this.#watchdog = new Watchdog(config.watchdog, this.#interval, now())
+    if (least < most) this.#scaling = new Scaling(config, now())
+    this.#timer = setInterval(() => this.look(), this.#interval).unref()
+  }
+
+  look(): void {
+    const time = now()
+    const killed = this.#killWhoHangs(time)
+    const ready = this.fleet.active.filter(({ state }) => state === 'ready')
+    for (const worker of ready) {
+      const why = due(this.config, worker.stats, worker.jitter, time)
+      if (why && this.fleet.replace(worker)) this.fleet.complain(`${worker.identity} is replaced: it ${why}`)
+    }
+    this.#scale(time)
+    // Where nothing works, the next try waits for somebody to ask.
+    if (killed > 0 || this.fleet.active.length > 0) this.master.reconcile()
+    if (time - this.#toldAt < INTERVAL) return
+    this.#toldAt = time
+    this.tell()
+  }
+
+  end(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #killWhoHangs(time: number): number {
+    const workers = this.fleet.active.filter(({ state }) => state === 'ready')
+    const looks = workers.map(worker => ({ worker, checkin: worker.stats.lastCheckin }))
+    const hung = this.#watchdog.look(looks, time)
+    for (const worker of hung) {
+      this.fleet.complain(
+        `${worker.identity} hangs: its event loop has not turned for ${duration(this.config.watchdog)}`,
+      )
+      this.board.add({ failures: 1 })
+      worker.giveUp(this.config.watchdogSignal, this.config.grace)
+    }
+    return hung.length
+  }
+
+  #scale(time: number): void {
+    if (!this.#scaling || !this.fleet.isReady) return
+    const members = this.fleet.active
+      .filter(({ replaces }) => !replaces?.active)
+      .map(worker => ({ worker, ready: worker.state === 'ready', stats: worker.stats }))
+    const { start, retire } = this.#scaling.decide(members, backlogOf(this.groups), time)
+    this.fleet.wanted = members.length + start - retire.length
+    for (const { worker } of retire) this.fleet.retire(worker, 'there is room without it')
+  }
+
+  /** Says on the board why the app is awake, and writes the statistics file. */
+  tell(): void {
+    this.board.write({ why: this.#why() })
+    this.writeStats()
+  }
+
+  #why(): string {
+    const { all } = this.fleet
+    const busy = all.reduce((sum, { stats }) => sum + stats.inFlight, 0)
+    const reasons = all.flatMap(({ holds }) => holds.map(reason => `hold: ${reason}`))
+    if (busy > 0)
+      reasons.unshift(`${busy} request${busy === 1 ? '' : 's'} or connection${busy === 1 ? '' : 's'} in flight`)
+    const remaining = this.master.remaining()
+    if (reasons.length === 0)
+      reasons.push(remaining === Number.POSITIVE_INFINITY ? 'it never rests' : `rests in ${duration(remaining)}`)
+    return reasons.join(', ')
+  }
+
+  /** What `--stats-file` asks for; `kill -USR1` says it on stderr, too. */
+  get stats(): object {
+    const { pid, wakes, failures, requests, changedAt, why, bootError, restart, firstRequest } = this.board.read()
+    const { all } = this.fleet
+    const time = now()
+    const date = (ms: number) => new Date(Date.now() - (time - ms)).toISOString()
+    return {
+      name: this.config.name,
+      lookout: process.ppid,
+      state: pid === 0 ? 'rests' : 'awake',
+      since: new Date(changedAt).toISOString(),
+      why,
+      ...(pid !== 0 && { master: pid }),
+      wakes,
+      failures,
+      requests: requests + all.reduce((sum, { stats }) => sum + stats.requests, 0),
+      ...(firstRequest && { firstRequest }),
+      ...(bootError && { bootError }),
+      ...(restart && { restart }),
+      workers: all.map(worker => {
+        const { startedAt, lastCheckin, lastActive, booted, accepting, ...rest } = worker.stats
+        return {
+          id: worker.id,
+          ...rest,
+          state: worker.state,
+          startedAt: date(worker.startedAt),
+          lastCheckin: lastCheckin === 0 ? null : date(lastCheckin),
+          booted: booted === 1,
+        }
+      }),
+    }
+  }
+
+  /** The last word of this master; lookout itself has removed the file where it is to end. */
+  leaveStats(final: boolean): void {
+    if (final) fs.rmSync(this.config.statsFile!, { force: true })
+    else this.writeStats()
+  }
+
+  /** Whole, or not at all: who reads it never sees a part. */
+  writeStats(): void {
+    const { statsFile } = this.config
+    if (statsFile === undefined) return
+    const temporary = `${statsFile}.${process.pid}`
+    try {
+      fs.writeFileSync(temporary, `${JSON.stringify(this.stats, null, 2)}\n`)
+      fs.renameSync(temporary, statsFile)
+      this.#complained = false
+    } catch (error) {
+      if (!this.#complained) this.fleet.complain(`cannot write ${statsFile}: ${causeOf(error)}`)
+      this.#complained = true // once is enough for as long as it lasts
+      fs.rmSync(temporary, { force: true })
+    }
+  }
+}

@@ -1,0 +1,167 @@
+/** Statistics in shared memory: stats.ts and board.ts, by themselves. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import path from 'node:path'
+import { expect } from 'chai'
+import { Board, makeBoard } from '../lib/board.js'
+import { Field, Stats } from '../lib/stats.js'
+import { cleanups, MARK, ROOT } from './support/lookout.js'
+
+/** Another process, which has `fd` as 3, runs this script, and has said something. */
+async function another(fd: number, script: string): Promise<ChildProcess> {
+  const [name, value] = MARK.split('=') as [string, string]
+  const child = spawn(process.execPath, ['--eval', script], {
+    cwd: path.join(ROOT, 'dist/lib'),
+    env: { ...process.env, [name]: value },
+    stdio: ['ignore', 'pipe', 'inherit', fd],
+  })
+  cleanups.push(() => void child.kill('SIGKILL'))
+  await once(child.stdout!, 'data')
+  return child
+}
+
+describe('stats', () => {
+  let stats: Stats
+
+  beforeEach(() => {
+    stats = new Stats(4)
+    cleanups.push(() => fs.closeSync(stats.fd))
+  })
+
+  it('are read as they were written, slot by slot', () => {
+    const values = { pid: 77, requests: 5, backlog: 3, startedAt: 1000.5, lastCheckin: 2000, booted: 1 }
+    stats.write(2, values)
+    expect(stats.read(2)).to.include(values)
+    expect(stats.all().map(({ index, pid }) => [index, pid])).to.deep.equal([[2, 77]])
+    stats.write(2, { requests: 6 })
+    expect(stats.read(2)).to.include({ ...values, requests: 6 })
+    stats.clear(2)
+    expect(stats.all()).to.deep.equal([])
+  })
+
+  it('are slots of 128 bytes, with every field where the table says', () => {
+    stats.write(1, { requests: 1, pid: 2, status: 3 })
+    const words = new Float64Array(stats.slot(0).buffer, 128, 16)
+    expect([words[1], words[8], words[15]]).to.deep.equal([1, 2, 3])
+  })
+
+  it('never show half of what is written: 1,000,000 reads against a writer', async () => {
+    const writer = await another(
+      stats.fd,
+      `const { Stats } = require('./stats.js')
+      const stats = new Stats(4, 3)
+      for (let i = 1; ; i++) {
+        stats.write(1, { requests: i, accepted: i, backlog: i, rss: i, heap: i })
+        if (i === 1000) fs.writeSync(1, 'goes')
+      }`,
+    )
+    const seen = new Set<number>()
+    let torn = 0
+    for (let reads = 0; reads < 1_000_000; reads++) {
+      const { requests, accepted, backlog, rss, heap } = stats.read(1)
+      if (requests !== accepted || requests !== backlog || requests !== rss || requests !== heap) torn++
+      seen.add(requests)
+    }
+    writer.kill('SIGKILL')
+    expect(torn).to.equal(0)
+    expect(seen.size).to.be.above(1000)
+  }).timeout(60_000)
+
+  it("are nobody's while they were never seen whole, and whole again with the next that is written", () => {
+    const own = new Stats(4, stats.fd)
+    stats.write(0, { pid: 5 })
+    new Int32Array(stats.slot(0).buffer, 0, 1)[0] = 7 // its writer died in the middle
+    expect(own.read(0).pid).to.equal(0)
+    stats.write(0, { pid: 6 })
+    expect(own.read(0).pid).to.equal(6)
+  })
+
+  it('stay as they were while their writer is stopped in the middle', () => {
+    stats.write(0, { requests: 1, rss: 1 })
+    expect(stats.read(0)).to.include({ requests: 1, rss: 1 })
+    new Int32Array(stats.slot(0).buffer, 0, 1)[0]!++
+    stats.slot(0)[Field.requests] = 2
+    expect(stats.read(0)).to.include({ requests: 1, rss: 1 })
+    stats.write(0, { rss: 2 })
+    expect(stats.read(0)).to.include({ requests: 2, rss: 2 })
+  })
+
+  it('are clamped, whatever a worker wrote', () => {
+    const slot = stats.slot(3)
+    for (const [field, wrote, read] of [
+      [Field.pid, -1, 0],
+      [Field.pid, 1e300, 2 ** 22],
+      [Field.requests, Number.POSITIVE_INFINITY, Number.MAX_SAFE_INTEGER],
+      [Field.requests, Number.NaN, 0],
+      [Field.utilization, 17, 1],
+      [Field.status, 1e9, 255],
+      [Field.connections, -5, 0],
+    ] as const) {
+      slot[field] = wrote
+      const names = [
+        '',
+        'requests',
+        'lastActive',
+        'lastCheckin',
+        'connections',
+        'accepting',
+        'accepted',
+        'inFlight',
+        'pid',
+      ]
+      const name = names[field] ?? { [Field.utilization]: 'utilization', [Field.status]: 'status' }[field as number]
+      expect(stats.read(3)[name as 'pid'], `${name} ${wrote}`).to.equal(read)
+    }
+  })
+
+  it('refuse what is no slot, and what is unmapped', () => {
+    expect(() => new Stats(0)).to.throw(RangeError, 'cannot keep statistics of 0 workers: 1 to 256 are wanted')
+    expect(() => new Stats(257)).to.throw(RangeError)
+    for (const index of [-1, 4, 1.5]) expect(() => stats.read(index)).to.throw(RangeError, `there is no slot ${index}`)
+    const own = new Stats(1)
+    own.unmap()
+    expect(() => own.read(0)).to.throw('the statistics are unmapped')
+    fs.closeSync(own.fd)
+  })
+
+  it('are sealed: nobody can cut them off', () => {
+    expect(() => fs.ftruncateSync(stats.fd, 0)).to.throw('EPERM')
+  })
+})
+
+describe('the board', () => {
+  let fd: number
+  let board: Board
+
+  beforeEach(() => {
+    fd = makeBoard(2)
+    board = new Board(fd, 1)
+    cleanups.push(() => fs.closeSync(fd))
+  })
+
+  it('keeps what is said of an app, for every other reader', () => {
+    board.write({ pid: 4, why: 'rests in 3 s', bootError: 'no such module', changedAt: 5 })
+    board.add({ wakes: 1, failures: 2 })
+    board.add({ wakes: 1 })
+    const other = new Board(fd, 1)
+    expect(other.read()).to.include({ pid: 4, why: 'rests in 3 s', bootError: 'no such module', wakes: 2, failures: 2 })
+    expect(new Board(fd, 0).read()).to.include({ pid: 0, wakes: 0, why: '' })
+  })
+
+  it('tells the last, the median and the 99th percentile of the last 64 first requests', () => {
+    expect(board.read()).not.to.have.property('firstRequest')
+    for (const latency of [30, 10, 20]) board.write({ latency })
+    expect(board.read().firstRequest).to.deep.equal({ last: 20, median: 20, p99: 30 })
+    for (let latency = 1; latency <= 100; latency++) board.write({ latency })
+    expect(board.read().firstRequest).to.deep.equal({ last: 100, median: 68, p99: 100 })
+  })
+
+  it('cuts a text that is too long between two characters', () => {
+    board.write({ why: '€'.repeat(1000), restart: 'untouched' })
+    expect(board.read().why).to.equal('€'.repeat(85))
+    expect(board.read().restart).to.equal('untouched')
+    board.write({ why: 'a\0b' })
+    expect(board.read().why).to.equal('a b')
+  })
+})

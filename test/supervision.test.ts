@@ -1,0 +1,160 @@
+/** What becomes of workers that die, hang, or are due to be replaced, while others serve. */
+import fs from 'node:fs'
+import { expect } from 'chai'
+import { request } from './support/client.js'
+import { failures, load } from './support/load.js'
+import { fixture, isAlive, Lookout, temporaryFolder, until } from './support/lookout.js'
+
+/** Awake, with that many workers ready. */
+async function pool(workers: number, options: string[]): Promise<Lookout> {
+  const lookout = await Lookout.start(['-w', `${workers}`, ...options, fixture('plain.js')])
+  await request(lookout.url)
+  await ready(lookout, workers)
+  return lookout
+}
+
+/** How many workers have become ready since the start. */
+function readied(lookout: Lookout): number {
+  return lookout.count(/worker \d+ pid \d+ ready/)
+}
+
+async function ready(lookout: Lookout, count: number): Promise<void> {
+  await until(`${count} workers ready`, () => readied(lookout) >= count).catch(error => {
+    throw new Error(`${error.message}; it said:\n${lookout.stderr}`)
+  })
+}
+
+describe('workers that die under load', () => {
+  for (const keepAlive of [true, false]) {
+    it(`cost the requests that they had, and nothing else${keepAlive ? ', with keep-alive' : ''}`, async () => {
+      const lookout = await pool(4, [])
+      const clients = load(lookout.url, { clients: 8, keepAlive, path: '/slow?5' })
+      for (let kills = 1; kills <= 5; kills++) {
+        const before = clients.counts.ok
+        await until('requests', () => clients.counts.ok > before + 50)
+        const [victim] = lookout.workers
+        process.kill(victim!, 'SIGKILL')
+        await until('gone', () => !isAlive(victim!))
+        await until('whole again', () => lookout.workers.length === 4, 30_000)
+        await ready(lookout, 4 + kills)
+      }
+      const counts = await clients.stop()
+      expect(counts.refused, clients.errors.join('\n')).to.equal(0)
+      expect(counts.wrong).to.equal(0)
+      expect(failures(counts), 'each kill costs at most what was in flight').to.be.at.most(5 * 8)
+    }).timeout(60_000)
+  }
+
+  it('all at once: nobody is refused, and the pool is whole again', async () => {
+    const lookout = await pool(4, [])
+    const clients = load(lookout.url, { clients: 8, keepAlive: false, path: '/slow?5' })
+    await until('requests', () => clients.counts.ok > 50)
+    const before = clients.counts.ok
+    for (const pid of lookout.workers) process.kill(pid, 'SIGKILL')
+    await ready(lookout, 8)
+    await until('requests', () => clients.counts.ok > before + 50)
+    const counts = await clients.stop()
+    expect(counts.refused, clients.errors.join('\n')).to.equal(0)
+    expect(counts.wrong, 'nobody got a 503').to.equal(0)
+    expect(failures(counts)).to.be.at.most(8)
+    expect(lookout.workers.length).to.equal(4)
+    expect(lookout.count(/wakes/)).to.equal(1)
+  })
+})
+
+describe('the watchdog', () => {
+  it('replaces a worker that hangs, while the others serve', async () => {
+    const lookout = await pool(2, ['--watchdog', '2s', '--idle', '30s'])
+    const spun = await spin(lookout)
+    const since = performance.now()
+    const clients = load(lookout.url, { clients: 4, keepAlive: false })
+    await lookout.line(/worker \d+ pid \d+ hangs: its event loop has not turned for 2 s/)
+    await until('gone', () => !isAlive(spun))
+    await ready(lookout, 3)
+    expect(performance.now() - since, 'ms').to.be.below(2000 + 2000)
+    expect(failures(await clients.stop()), clients.errors.join('\n')).to.equal(0)
+    expect(lookout.workers.length).to.equal(2)
+  })
+
+  it('kills who does not mind its signal after --grace', async () => {
+    const lookout = await pool(1, ['--watchdog', '1s', '--watchdog-signal', 'cont', '--grace', '300ms'])
+    const spun = await spin(lookout)
+    await lookout.line(/hangs/)
+    await until('gone', () => !isAlive(spun))
+    expect((await request(lookout.url)).body).to.equal('hello')
+  })
+
+  it('kills nobody when the master was stopped for longer', async () => {
+    const lookout = await pool(2, ['--watchdog', '2s'])
+    const [master, workers] = [lookout.master!, lookout.workers]
+    process.kill(master, 'SIGSTOP')
+    const end = performance.now() + 4000
+    await until('4 s', () => performance.now() > end)
+    process.kill(master, 'SIGCONT')
+    const later = performance.now() + 1500
+    await until('looks', () => performance.now() > later)
+    expect(lookout.workers).to.deep.equal(workers)
+    expect(lookout.count(/hangs/)).to.equal(0)
+  })
+
+  it('leaves who boots to the boot timeout', async () => {
+    const lookout = await Lookout.start(['--watchdog', '500ms', fixture('slow-start.js')])
+    expect((await request(lookout.url)).status).to.equal(200)
+    expect(lookout.count(/hangs/)).to.equal(0)
+  })
+})
+
+/** Has a worker loop for ever: its pid. */
+async function spin(lookout: Lookout): Promise<number> {
+  const pid = Number((await request(lookout.url, '/spin')).body)
+  expect(lookout.workers).to.include(pid)
+  return pid
+}
+
+describe('workers that are due', () => {
+  it('after --max-use requests, without a failure', async () => {
+    const lookout = await pool(2, ['--max-use', '200'])
+    const clients = load(lookout.url, { clients: 4, keepAlive: true })
+    await until('replaced', () => lookout.count(/is replaced: it has served \d+ requests/) >= 3)
+    expect(failures(await clients.stop()), clients.errors.join('\n')).to.equal(0)
+  })
+
+  it('by --max-rss', async () => {
+    const lookout = await pool(1, ['--max-rss', '1M'])
+    await lookout.line(/worker 0 pid \d+ is replaced: it uses \d+ MB/)
+    await ready(lookout, 2)
+  })
+
+  it('by --max-lifetime', async () => {
+    const lookout = await pool(1, ['--max-lifetime', '1s'])
+    const [first] = lookout.workers
+    await lookout.line(/worker 0 pid \d+ is replaced: it is 1(\.\d)? s old|is replaced: it is \d+ ms old/)
+    await until('gone', () => !isAlive(first!))
+  })
+
+  it('by unhealthy(), until it is healthy() again', async () => {
+    const lookout = await Lookout.start([fixture('health.js')])
+    await request(lookout.url, '/unhealthy?7')
+    await request(lookout.url, '/healthy')
+    const first = (await request(lookout.url, '/pid')).body
+    await request(lookout.url, '/unhealthy?7')
+    await lookout.line(/worker 0 pid \d+ is replaced: it says that it is unhealthy: 7/)
+    await until('another', async () => (await request(lookout.url, '/pid')).body !== first)
+  })
+})
+
+describe('a hostile worker', () => {
+  it('may write what it likes into its slot: nobody else is harmed', async () => {
+    const file = `${temporaryFolder()}/stats.json`
+    const lookout = await Lookout.start(['--stats-file', file, '--idle', '5s', fixture('hostile.js')])
+    const pid = Number((await request(lookout.url)).body)
+    const shown = await until('statistics', () => {
+      const { workers } = JSON.parse(fs.readFileSync(file, 'utf8'))
+      return workers[0]?.requests > 1e15 && workers[0]
+    })
+    expect(shown.pid, 'the one that the master knows').to.equal(pid)
+    expect(shown.requests).to.equal(Number.MAX_SAFE_INTEGER)
+    expect((await request(lookout.url)).status).to.equal(200)
+    expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
+  })
+})

@@ -1,0 +1,61 @@
+/** Clients that ask again and again, and what became of each request. */
+import http from 'node:http'
+import { type Outcome, type Reply, request } from './client.js'
+
+export interface Load {
+  counts: Record<Outcome, number>
+  /** The first failures, as text. */
+  errors: string[]
+  /** Asks no more; resolves when everybody has an answer. */
+  stop(): Promise<Record<Outcome, number>>
+}
+
+interface LoadOptions {
+  clients: number
+  keepAlive: boolean
+  path?: string
+  right?(reply: Reply): boolean
+}
+
+/** Begins at once. Every client has one request in flight at a time. */
+export function load(url: string, { clients, keepAlive, path = '/', right = ok }: LoadOptions): Load {
+  const counts: Record<Outcome, number> = { ok: 0, refused: 0, reset: 0, cut: 0, timeout: 0, wrong: 0, other: 0 }
+  const agent = keepAlive ? new http.Agent({ keepAlive: true, maxSockets: clients }) : false
+  const errors: string[] = []
+  let going = true
+  const client = async () => {
+    while (going) {
+      try {
+        const reply = await request(url, path, { agent, timeout: 30_000 })
+        counts[right(reply) ? 'ok' : 'wrong']++
+        if (!right(reply)) errors.push(`${reply.status} ${reply.body.slice(0, 100)}`)
+      } catch (error) {
+        const { code, message } = error as NodeJS.ErrnoException
+        errors.push(`${code} ${message}`)
+        if (code === 'ECONNREFUSED') counts.refused++
+        else if (code === 'ECONNRESET') counts[message === 'socket hang up' ? 'cut' : 'reset']++
+        else counts.other++
+      }
+    }
+  }
+  const all = Promise.all(Array.from({ length: clients }, client))
+  return {
+    counts,
+    errors,
+    async stop() {
+      going = false
+      await all
+      if (agent) agent.destroy()
+      return counts
+    },
+  }
+}
+
+function ok({ status }: Reply): boolean {
+  return status === 200
+}
+
+/** Requests that failed, whichever way. */
+export function failures({ ok: _, ...others }: Record<Outcome, number>): number {
+  return Object.values(others).reduce((sum, count) => sum + count, 0)
+}
