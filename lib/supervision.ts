@@ -45,6 +45,7 @@ export class Supervision {
     this.#watchdog = new Watchdog(config.watchdog, this.#interval, now())
     if (least < most) this.#scaling = new Scaling(config, now())
     this.#timer = setInterval(() => this.look(), this.#interval).unref()
+    this.look()
   }
 
   look(): void {

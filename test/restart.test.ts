@@ -1,0 +1,163 @@
+/** Phased restarts: USR2, and `lookout restart`, which waits for the end of one. */
+import { execFile } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
+import { expect } from 'chai'
+import { request } from './support/client.js'
+import { failures, load } from './support/load.js'
+import { BIN, fixture, isAlive, Lookout, temporaryFolder, until } from './support/lookout.js'
+
+interface Result {
+  code: number
+  stdout: string
+  stderr: string
+}
+
+/** `lookout restart`, to its end. */
+function restart(target: number | string): Promise<Result> {
+  return new Promise(resolve => {
+    execFile(process.execPath, [BIN, 'restart', `${target}`], (error, stdout, stderr) =>
+      resolve({ code: (error?.code as number | undefined) ?? 0, stdout, stderr }),
+    )
+  })
+}
+
+/** An app of the test's own, which answers with a text, after some ms. */
+function app(text: string, ms = 0): { file: string; become(source: string): void } {
+  const file = path.join(temporaryFolder(), 'app.js')
+  const become = (source: string) => fs.writeFileSync(file, source)
+  become(serving(text, ms))
+  return { file, become }
+}
+
+function serving(text: string, ms = 0): string {
+  const answer = `response.end(${JSON.stringify(text)})`
+  return `require('node:http').createServer((request, response) => ${ms ? `setTimeout(() => ${answer}, ${ms})` : answer}).listen(3000)`
+}
+
+async function awake(file: string, workers: number, options: string[] = []): Promise<Lookout> {
+  const lookout = await Lookout.start(['-w', `${workers}`, ...options, file])
+  await request(lookout.url)
+  await until('all ready', () => lookout.count(/worker \d+ pid \d+ ready/) === workers)
+  return lookout
+}
+
+describe('a phased restart', () => {
+  for (const keepAlive of [true, false]) {
+    it(`loses nothing under load, twenty times with 4 workers${keepAlive ? ', with keep-alive' : ''}`, async () => {
+      const { file } = app('here', 1)
+      const lookout = await awake(file, 4)
+      const clients = load(lookout.url, { clients: 16, keepAlive, right: ({ body }) => body === 'here' })
+      for (let turn = 1; turn <= 20; turn++) {
+        const before = clients.counts.ok
+        expect(await restart(lookout.pid)).to.deep.equal({ code: 0, stdout: 'restarted 4 workers\n', stderr: '' })
+        await until('requests', () => clients.counts.ok >= before + 1000)
+      }
+      const counts = await clients.stop()
+      expect(failures(counts), `${JSON.stringify(counts)} ${clients.errors}`).to.equal(0)
+      expect(counts.ok).to.be.at.least(20_000)
+    }).timeout(120_000)
+  }
+
+  it('loads the code anew, and lets the old workers go', async () => {
+    const { file, become } = app('old')
+    const lookout = await awake(file, 2)
+    const before = lookout.workers
+    become(serving('new'))
+    expect((await request(lookout.url)).body).to.equal('old')
+    expect((await restart(lookout.pid)).code).to.equal(0)
+    for (let turn = 0; turn < 20; turn++) expect((await request(lookout.url)).body).to.equal('new')
+    await until('the old ones gone', () => !before.some(isAlive))
+    expect(lookout.workers.length).to.equal(2)
+  })
+
+  it('onto a broken app fails, says why, and loses nothing', async () => {
+    const { file, become } = app('old')
+    const lookout = await awake(file, 2)
+    const before = lookout.workers
+    const clients = load(lookout.url, { clients: 4, keepAlive: true, right: ({ body }) => body === 'old' })
+    become('throw new Error("not today")')
+    const result = await restart(lookout.pid)
+    expect(result.code).to.equal(1)
+    expect(result.stderr).to.match(
+      /^lookout: cannot restart \d+: the app failed to start: not today; 0 of 2 workers were restarted, the others are as they were\n$/,
+    )
+    expect(lookout.workers).to.deep.equal(before)
+    become(serving('old'))
+    expect((await restart(lookout.pid)).code).to.equal(0)
+    expect(failures(await clients.stop()), clients.errors.join('\n')).to.equal(0)
+  })
+
+  it('onto one that never listens fails after --boot-timeout', async () => {
+    const { file, become } = app('old')
+    const lookout = await awake(file, 1, ['--boot-timeout', '1s'])
+    become('setInterval(() => {}, 1000)')
+    expect((await restart(lookout.pid)).stderr).to.match(/the app failed to start: It did not listen within 1 s\./)
+    expect((await request(lookout.url)).body).to.equal('old')
+  })
+
+  it('leaves a slow request to the worker that has it', async () => {
+    const lookout = await awake(fixture('plain.js'), 1)
+    const slow = request(lookout.url, '/slow?1500')
+    const [first] = lookout.workers
+    await until('in flight', async () => (await request(lookout.url)).status === 200)
+    expect((await restart(lookout.pid)).code).to.equal(0)
+    expect(isAlive(first!)).to.equal(true)
+    expect((await slow).body).to.equal('slow')
+    await until('gone', () => !isAlive(first!))
+  })
+
+  it('of an app that fails is another try at once', async () => {
+    const { file, become } = app('old')
+    become('throw new Error("not today")')
+    const lookout = await Lookout.start([file])
+    expect((await request(lookout.url)).status).to.equal(503)
+    expect((await restart(lookout.pid)).stderr).to.match(/not today/)
+    become(serving('mended'))
+    expect(await restart(lookout.pid)).to.include({ code: 0, stdout: 'the app, which had failed, is ready\n' })
+    expect((await request(lookout.url)).body).to.equal('mended')
+  })
+
+  it('asked for twice, comes twice: neither waits for code that was loaded before', async () => {
+    const { file } = app('old')
+    const lookout = await awake(file, 2)
+    const results = await Promise.all([restart(lookout.pid), restart(lookout.pid)])
+    expect(results.map(({ code }) => code)).to.deep.equal([0, 0])
+    expect(lookout.count(/restarted 2 workers/)).to.be.within(1, 2)
+  })
+})
+
+describe('lookout restart', () => {
+  it('has nothing to do at rest, and nothing is woken', async () => {
+    const lookout = await Lookout.start([fixture('plain.js')])
+    expect(await restart(lookout.pid)).to.include({ code: 0, stdout: 'it rests: the next connection loads it anew\n' })
+    expect(lookout.count(/wakes/)).to.equal(0)
+  })
+
+  it('goes by a pid file, too', async () => {
+    const file = path.join(temporaryFolder(), 'pid')
+    const lookout = await awake(fixture('plain.js'), 1, ['--pid-file', file])
+    expect(await restart(file)).to.include({ code: 0, stdout: 'restarted 1 worker\n' })
+    expect(lookout.count(/restarts$/)).to.equal(1)
+  })
+
+  it('signals nobody but a lookout', async () => {
+    const folder = temporaryFolder()
+    fs.writeFileSync(path.join(folder, 'text'), 'hello')
+    const cases: [string | number, RegExp][] = [
+      [process.pid, /^lookout: cannot restart \d+: there is no lookout with pid \d+\n$/],
+      [1, /^lookout: cannot restart 1: there is no lookout with pid 1\n$/],
+      [4_194_304, /there is no lookout with pid 4194304\n$/],
+      [0, /there is no lookout with pid 0\n$/],
+      ['', /usage|cannot restart/],
+      [path.join(folder, 'missing'), /it is no pid, and no file that can be read \(ENOENT\)\n$/],
+      [path.join(folder, 'text'), /there is no pid in it\n$/],
+      ['--help', /^lookout: usage: lookout restart PID\|PIDFILE\n$/],
+    ]
+    for (const [target, said] of cases) {
+      const { code, stdout, stderr } = await restart(target)
+      expect({ code, stdout }, stderr).to.deep.equal({ code: 2, stdout: '' })
+      expect(stderr).to.match(said)
+    }
+  })
+})
