@@ -182,6 +182,12 @@ export class Activity {
     return census
   }
 
+  /** What is being answered, where it is one request alone. */
+  get onlyRequest(): http.IncomingMessage | undefined {
+    const [response, ...others] = this.#open().flatMap(({ _httpMessage }) => _httpMessage ?? [])
+    return others.length === 0 && this.#streams.size === 0 ? response?.req : undefined
+  }
+
   /** Says in the shared slot whether there is work, or when there last was; the reasons while there is. */
   checkIn(): string[] {
     const { requests, upgraded, raw } = this.#census()

@@ -14,9 +14,10 @@ export type ToWorker =
   /**
    * Drain, run the app's SIGTERM handlers, exit. `final`: nobody will listen any more, so take what waits, then close the
    * sockets. `cut`: end upgraded and raw connections, which may never end by themselves. `patience`: how long idle
-   * connections are left alone, for their clients may be about to ask for something. `grace`, `patience` in ms.
+   * connections are left alone, for their clients may be about to ask for something. `reload`: another has taken its place.
+   * `grace`, `patience` in ms.
    */
-  | { type: 'stop'; grace: number; patience: number; final: boolean; cut: boolean }
+  | { type: 'stop'; grace: number; patience: number; final: boolean; cut: boolean; reload?: boolean }
 
 /** How a worker is to finish. */
 export type Stop = Omit<ToWorker & { type: 'stop' }, 'type'>

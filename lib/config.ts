@@ -36,8 +36,10 @@ export interface AppConfig {
   keepAliveTimeout?: number
   watch: boolean
   quiet: boolean
-  /** Absolute. */
+  /** Absolute, as the next. */
   statsFile?: string
+  /** A module: see hooks.ts. */
+  hooks?: string
 }
 
 /** Half as many as there are slots for: those that are replaced are still there. */

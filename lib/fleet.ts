@@ -9,8 +9,7 @@ import { duration, now } from './clock.js'
 import type { AppConfig } from './config.js'
 import { say, tracer } from './log.js'
 import type { Failing } from './page.js'
-import type { Inherited } from './sockets.js'
-import { spawnWorker } from './spawn.js'
+import { type Launch, spawnWorker } from './spawn.js'
 import { SLOTS, Stats } from './stats.js'
 import { type Ending, type WorkerEvent, WorkerHandle } from './worker-handle.js'
 
@@ -28,18 +27,15 @@ export class Fleet {
   readonly #stats: Stats
   #failure: Omit<Failing, 'name' | 'retryAfter'> = { what: 'it failed' }
 
-  /** @param env what the master inherited, which further workers get, too */
   constructor(
     private readonly config: AppConfig,
-    private readonly sockets: Inherited,
-    private readonly env: NodeJS.ProcessEnv,
+    private readonly launch: Launch,
     private readonly board: Board,
     private readonly emit: (event: WorkerEvent) => void,
   ) {
     this.wanted = config.workers.least
-    this.#stats = new Stats(SLOTS, sockets.stats)
+    this.#stats = new Stats(SLOTS, launch.stats)
     this.#changes.note([config.script])
-    this.#adopt(0, Number(env.LOOKOUT_WORKER_PID), sockets.channel, Number(env.LOOKOUT_WOKEN))
   }
 
   /** Every one that is not dead. */
@@ -88,11 +84,14 @@ export class Fleet {
     return this.#spawn(worker) !== undefined
   }
 
-  /** Lets a worker finish what it has, and go. */
-  retire(worker: WorkerHandle, why: string): void {
+  /**
+   * Lets a worker finish what it has, and go.
+   * @param reload another has taken its place
+   */
+  retire(worker: WorkerHandle, why: string, reload = false): void {
     if (!worker.active) return
     trace('%s retires: %s', worker.identity, why)
-    worker.stop({ grace: this.config.grace, patience: PATIENCE, final: false, cut: false })
+    worker.stop({ grace: this.config.grace, patience: PATIENCE, final: false, cut: false, reload })
   }
 
   /** Files that the app is made of: when one changes after a failure, the next try need not wait. */
@@ -135,10 +134,15 @@ export class Fleet {
     this.#stats.clear(worker.id)
   }
 
-  #adopt(id: number, pid: number, channel: number, since?: number): WorkerHandle {
+  /**
+   * Takes over a child of ours that was started with these sockets.
+   * @param since ms, monotonic: when that was
+   */
+  adopt(id: number, pid: number, channel: number, since?: number): WorkerHandle {
     const worker = new WorkerHandle(id, pid, channel, this.#stats, this.config.bootTimeout, this.emit, since)
     this.#workers.set(id, worker)
     trace('%s started', worker.identity)
+    this.emit({ type: 'started', worker })
     return worker
   }
 
@@ -146,8 +150,9 @@ export class Fleet {
     const id = [...Array(SLOTS).keys()].find(slot => !this.#workers.has(slot))
     if (id === undefined) return undefined // those that are stopping will make room
     try {
-      const { pid, channel } = spawnWorker(id, this.sockets, this.#stats, this.env)
-      const worker = this.#adopt(id, pid, channel)
+      this.#stats.clear(id)
+      const { pid, channel } = spawnWorker(id, this.launch)
+      const worker = this.adopt(id, pid, channel)
       if (replaces) worker.replaces = replaces
       return worker
     } catch (error) {

@@ -181,6 +181,7 @@ export const TABLE: Record<keyof Options, Entry> = {
     help: 'where to write statistics every second, as JSON',
     parse: file,
   },
+  hooks: { flags: '--hooks <file>', help: 'a module with functions to be called when something happens', parse: file },
   watch: { flags: '--watch', help: 'rest when a file that the app loaded changes' },
   quiet: { flags: '-q, --quiet', help: 'say nothing but failures' },
 }

@@ -8,7 +8,7 @@ import { type Bound, bind, release } from './bind.js'
 import { makeBoard } from './board.js'
 import { cacheFolder } from './cache-folder.js'
 import { type AppConfig, INTERNAL } from './config.js'
-import { causeOf, Failure } from './errors.js'
+import { causeOf, Failure, Misuse } from './errors.js'
 import { tracer } from './log.js'
 import { environmentName, type Options, parse, TABLE } from './options.js'
 import { writePidFile } from './pid-file.js'
@@ -55,6 +55,9 @@ function become(argv: string[], env: string[]): void {
 
 function configOf(app: string, options: Options): AppConfig {
   const script = resolveScript(app)
+  if (options.hooks !== undefined && !fs.existsSync(options.hooks)) {
+    throw new Misuse(`cannot use --hooks ${options.hooks}: there is no such file`)
+  }
   const { listen, backlog, deferAccept, socketMode, pidFile, ...kept } = options
   const name = options.name ?? path.basename(app === '.' ? process.cwd() : app)
   return { ...kept, name, script }

@@ -1,37 +1,31 @@
-/** Starts a further worker, as the resting program started worker 0. */
+/** Starts a worker as the resting program started worker 0. */
 import { posix } from './posix.js'
-import type { Inherited } from './sockets.js'
-import type { Stats } from './stats.js'
+import type { Group } from './sockets.js'
+
+/** All that workers are started with. */
+export interface Launch {
+  /** node's, with its arguments. */
+  argv: string[]
+  /** All that they are to see: what lookout's processes tell each other included. */
+  env: NodeJS.ProcessEnv
+  groups: Group[]
+  /** The shared statistics. */
+  stats: number
+}
 
 /** What replaces LISTEN_PID's value in the child, once it knows its pid: see native/posix.c. */
 const PID = '0000000000'
 
-/** node's own arguments for the worker: the master's end with them. */
-export function workerArgv(): string[] {
-  return process.argv.slice(2)
-}
-
-/**
- * @param env the master's own environment as it was inherited
- * @throws the system's error
- */
-export function spawnWorker(
-  index: number,
-  sockets: Inherited,
-  stats: Stats,
-  env: NodeJS.ProcessEnv,
-): { pid: number; channel: number } {
-  const [file, ...args] = workerArgv()
+/** @throws the system's error */
+export function spawnWorker(index: number, { argv, env, groups, stats }: Launch): { pid: number; channel: number } {
   const [ours, theirs] = posix.socketpair()
-  const listeners = sockets.groups.flatMap(group => group.fds)
+  const listeners = groups.flatMap(group => group.fds)
   const { LOOKOUT_NODE_OPTIONS, LOOKOUT_WORKER_PID, ...rest } = env
   const variables: NodeJS.ProcessEnv = { ...rest, LISTEN_PID: PID, LOOKOUT_WORKER: String(index) }
   if (LOOKOUT_NODE_OPTIONS !== undefined) variables.NODE_OPTIONS = LOOKOUT_NODE_OPTIONS
   const list = Object.entries(variables).map(([name, value]) => `${name}=${value}`)
-  stats.clear(index)
   try {
-    const fds = [0, 1, 2, ...listeners, theirs, sockets.stats]
-    return { pid: posix.spawn(file!, [file!, ...args], list, fds), channel: ours }
+    return { pid: posix.spawn(argv[0]!, argv, list, [0, 1, 2, ...listeners, theirs, stats]), channel: ours }
   } catch (error) {
     posix.close(ours)
     throw error

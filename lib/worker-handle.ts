@@ -9,6 +9,7 @@ import { Field, type Stats, type WorkerStats } from './stats.js'
 export type Ending = { code: number } | { signal: number }
 
 export type WorkerEvent = { worker: WorkerHandle } & (
+  | { type: 'started' }
   | { type: 'ready' }
   | { type: 'late' }
   /** Its first request was answered, at this time. */

@@ -16,6 +16,7 @@ import { saveCompiled } from './compile-cache.js'
 import { type AppConfig, inherited } from './config.js'
 import { status } from './health.js'
 import { holds } from './hold.js'
+import { loadHooks, run } from './hooks.js'
 import { checkInInterval } from './idle.js'
 import { captureListen } from './listen.js'
 import { tracer } from './log.js'
@@ -44,9 +45,9 @@ const SIGTERM = 15
 const DRAIN = 0.8
 
 const config = inherited(process.env)
-if (config && process.env.LOOKOUT_WORKER !== undefined) run(config, Number(process.env.LOOKOUT_WORKER))
+if (config && process.env.LOOKOUT_WORKER !== undefined) live(config, Number(process.env.LOOKOUT_WORKER))
 
-function run(config: AppConfig, index: number): void {
+function live(config: AppConfig, index: number): void {
   const { groups, channel: fd, stats } = inherit(process.env)
   scrub(process.env)
   forgetPreload()
@@ -69,8 +70,11 @@ function run(config: AppConfig, index: number): void {
     config.watch,
     () => posix.dup2(fd, 2),
   )
+  const hooks = loadHooks(config.hooks)
+  process.on('uncaughtExceptionMonitor', error => run(hooks, 'onError', error, activity.onlyRequest))
   const { acceptors, taken } = captureListen(groups, admit, listening)
   memory.write(index, { pid: process.pid, startedAt: now() })
+  run(hooks, 'onStart')
   serveExport(config.script, () => acceptors.size > 0)
 
   function admit(): Admission {
@@ -126,6 +130,7 @@ function run(config: AppConfig, index: number): void {
         channel.keepAlive(false)
         return
       case 'stop':
+        if (message.reload) run(hooks, 'onReload')
         clearInterval(timer)
         channel.keepAlive(false)
         slot[Field.accepting] = 0

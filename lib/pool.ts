@@ -1,0 +1,133 @@
+/**
+ * The workers of one app under supervision: as many as are wanted, replaced when they die, hang or are due. What a master, a
+ * Cluster and a Prefork have in common; what they do besides comes in by {@link PoolHooks}.
+ */
+import type { Board } from './board.js'
+import type { Stop } from './channel.js'
+import { duration, now } from './clock.js'
+import { type AppConfig, MAX_WORKERS } from './config.js'
+import { Fleet } from './fleet.js'
+import { type Hooks, run } from './hooks.js'
+import { say, tracer } from './log.js'
+import { Restart } from './restart.js'
+import type { Launch } from './spawn.js'
+import type { Supervision } from './supervision.js'
+import type { Ending, WorkerEvent, WorkerHandle } from './worker-handle.js'
+
+const trace = tracer('pool')
+
+export interface PoolHooks {
+  /** Something has happened, and was acted on. */
+  on?(event: WorkerEvent): void
+  /** No worker is to be started now. */
+  isHeld?(): boolean
+  /** There is no worker, and none may be started yet. */
+  failing?(): void
+  /** ms until the app may rest; Infinity: never. */
+  remaining?(): number
+}
+
+export class Pool {
+  readonly fleet: Fleet
+  readonly restart: Restart
+  #supervision: Supervision | undefined
+  #isEnding = false
+  #retry: NodeJS.Timeout | undefined
+
+  constructor(
+    readonly config: AppConfig,
+    private readonly launch: Launch,
+    readonly board: Board,
+    private readonly hooks: PoolHooks,
+    private readonly userHooks: Hooks = {},
+  ) {
+    this.fleet = new Fleet(config, launch, board, event => this.#on(event))
+    this.restart = new Restart(this.fleet, board, text => this.say(text))
+  }
+
+  get isEnding(): boolean {
+    return this.#isEnding
+  }
+
+  say(text: string): void {
+    if (!this.config.quiet) say(`master ${process.pid}`, text)
+  }
+
+  /** What is looked at regularly: made when it is first needed, for nobody waits for it. */
+  supervise(): Supervision {
+    if (this.#supervision) return this.#supervision
+    const { Supervision } = require('./supervision.js') as typeof import('./supervision.js')
+    this.#supervision = new Supervision(this.config, this.fleet, this.board, this.launch.groups, {
+      remaining: () => this.hooks.remaining?.() ?? Number.POSITIVE_INFINITY,
+      reconcile: () => this.reconcile(),
+    })
+    return this.#supervision
+  }
+
+  #on(event: WorkerEvent): void {
+    const { worker } = event
+    trace('%s %s', worker.identity, event.type)
+    switch (event.type) {
+      case 'started':
+        run(this.userHooks, 'onWorkerStart', worker.pid)
+        break
+      case 'ready':
+        this.say(`${worker.identity} ready in ${duration(now() - worker.startedAt)}`)
+        if (worker.replaces) this.fleet.retire(worker.replaces, `${worker.identity} takes its place`, true)
+        this.restart.ready(worker)
+        break
+      case 'late':
+        worker.fault ??= { message: `It did not listen within ${duration(this.config.bootTimeout)}.` }
+        worker.terminate()
+        break
+      case 'ended':
+        this.fleet.remove(worker)
+        run(this.userHooks, 'onWorkerExit', worker.pid, statusOf(event.ending))
+        if (!event.asked && !this.#isEnding) this.#lost(worker, event.ending)
+        break
+    }
+    this.hooks.on?.(event)
+    if (event.type === 'ready' || event.type === 'ended') this.reconcile()
+  }
+
+  #lost(worker: WorkerHandle, ending: Ending): void {
+    this.fleet.lost(worker, ending)
+    if (worker.readyAt === undefined) this.restart.failed(worker, this.board.read().bootError)
+  }
+
+  /** Compares what is wanted with what runs. */
+  reconcile(): void {
+    if (this.#isEnding || this.hooks.isHeld?.()) return
+    const { wait, isReady } = this.fleet
+    clearTimeout(this.#retry)
+    if (wait === 0) this.fleet.fill()
+    else if (isReady) this.#retry = setTimeout(() => this.reconcile(), wait).unref()
+    this.restart.next()
+    if (this.fleet.active.length === 0) this.hooks.failing?.()
+  }
+
+  /** One worker more or fewer; the youngest goes. */
+  want(count: number): void {
+    const { active } = this.fleet
+    this.fleet.wanted = Math.min(MAX_WORKERS, Math.max(1, count))
+    const youngest = active.filter(({ replaces }) => !replaces?.active).sort((a, b) => b.startedAt - a.startedAt)
+    for (const worker of youngest.slice(0, Math.max(0, active.length - this.fleet.wanted))) {
+      this.fleet.retire(worker, 'one worker fewer is wanted')
+    }
+    this.say(`wants ${this.fleet.wanted} worker${this.fleet.wanted === 1 ? '' : 's'}`)
+    this.reconcile()
+  }
+
+  /** Nobody is started any more; those that are there finish. Said again, the sooner of both holds. */
+  end(how: Stop): void {
+    this.#isEnding = true
+    this.restart.leave()
+    this.#supervision?.end()
+    for (const worker of this.fleet.all) worker.stop(how)
+  }
+}
+
+/** As a shell would say it: the exit code, or 128 and the signal. */
+function statusOf(ending: Ending): number {
+  return 'code' in ending ? ending.code : 128 + ending.signal
+}
