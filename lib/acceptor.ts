@@ -21,11 +21,13 @@ export class Acceptor {
   /**
    * @param admit asked when a connection waits
    * @param take gets each accepted descriptor and owns it
+   * @param release lets go of what else of the socket there is in this process
    */
   constructor(
     fds: number[],
     private readonly admit: () => Admission,
     private readonly take: (fd: number) => void,
+    private readonly release: () => void = () => {},
   ) {
     this.#watches = fds.map(fd => ({ fd, watch: posix.poll(fd, () => this.#accept(fd)) }))
   }
@@ -40,6 +42,13 @@ export class Acceptor {
 
   close(): void {
     if (this.#state !== 'closed') this.#set('closed', Control.close)
+  }
+
+  /** For good, though the server is not closed: another process may have the address. */
+  letGo(): void {
+    if (this.#state === 'closed') return
+    this.close()
+    this.release()
   }
 
   /** A connection has ended: who had no room looks again. */

@@ -63,8 +63,9 @@ export function attach(
 ): Acceptor | undefined {
   const internals = server as Internals
   // The server gets a duplicate, so that closing it leaves the group usable for the next listen().
+  const fd = posix.dup(group.fds[0]!, 3)
   const listenOptions: FdOptions = {
-    fd: posix.dup(group.fds[0]!, 3),
+    fd,
     ...(options.signal && { signal: options.signal }),
   }
   const handle = listenQuietly(internals, listenOptions, options.callback)
@@ -76,16 +77,25 @@ export function attach(
   const acceptor = new Acceptor(
     group.fds,
     () => (full() ? 'later' : (options.admit?.() ?? 'now')),
-    fd => {
+    accepted => {
       const client = new handle.constructor(SOCKET)
-      const error = client.open(fd)
-      if (error) posix.close(fd)
+      const error = client.open(accepted)
+      if (error) posix.close(accepted)
       else handle.onconnection(0, client)
     },
+    () => unbind(fd),
   )
   bindLife(handle, acceptor, options.onClose)
   acceptor.start()
   return acceptor
+}
+
+/** The server's descriptor becomes a socket that is not bound: the handle, which does not poll it, has something to close. */
+function unbind(fd: number): void {
+  const other = posix.socket(posix.AF_INET)
+  posix.dup2(other, fd)
+  posix.cloexec(fd, 1)
+  posix.close(other)
 }
 
 /** What Node does to the server's handle holds for the acceptor, too. */

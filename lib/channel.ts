@@ -11,6 +11,8 @@ export type ToWorker =
   /** Stop accepting, look whether there is work, answer `quieted`. */
   | { type: 'quiet' }
   | { type: 'resume' }
+  /** Drain, and do not die with the master. */
+  | { type: 'detach' }
   /**
    * Drain, run the app's SIGTERM handlers, exit. `final`: nobody will listen any more, so take what waits, then close the
    * sockets. `cut`: end upgraded and raw connections, which may never end by themselves. `patience`: how long idle
@@ -114,6 +116,11 @@ export class Channel<Received, Sent> {
       if (count === undefined) return void setTimeout(() => this.#flush(), FULL).unref()
       this.#unsent = this.#unsent.subarray(count)
     }
+  }
+
+  /** Whether the other end is there, as far as was heard. */
+  get isOpen(): boolean {
+    return this.#open
   }
 
   /** Whether the process goes on for this channel's sake. */

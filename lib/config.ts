@@ -40,6 +40,8 @@ export interface AppConfig {
   statsFile?: string
   /** A module: see hooks.ts. */
   hooks?: string
+  /** The app is a script that makes Preforks: which of them this is, from 0. */
+  prefork?: number
 }
 
 /** Half as many as there are slots for: those that are replaced are still there. */

@@ -59,7 +59,8 @@ class Master {
     this.#sockets = inherit(env)
     const { board, groups, stats, channel } = this.#sockets
     this.#board = new Board(board)
-    const launch = { argv: process.argv.slice(2), env: { ...env }, groups, stats } // ours ends with that of worker 0
+    const argv = process.argv.slice(2) // ours ends with that of worker 0
+    const launch = { argv, env: { ...env }, groups, stats, stdin: 0, apart: false }
     const hooks = {
       on: (event: WorkerEvent) => this.#on(event),
       isHeld: () => this.#rest.isLooking,
@@ -80,6 +81,7 @@ class Master {
 
   run(): void {
     process.title = `lookout master ${this.#config.name}`
+    trace('keeps %o of %s', this.#config.workers, this.#config.script)
     this.#holdLifeline()
     process.on('SIGTERM', () => this.#end('stopped', { final: true }))
     process.on('SIGINT', () => this.#end('stopped', { final: true }))
@@ -118,7 +120,7 @@ class Master {
       case Signal.TERM:
         return this.#end('stopped', { final: true })
       case Signal.USR1:
-        return say(`master ${process.pid}`, JSON.stringify(this.#pool.supervise().stats))
+        return this.#pool.sayStats()
       case Signal.USR2:
         this.#rest.touch()
         this.#pool.restart.begin()

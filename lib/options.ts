@@ -11,7 +11,7 @@ import { type AppConfig, MAX_WORKERS, type Range } from './config.js'
 import { Misuse } from './errors.js'
 
 /** What the command line says: what an app's processes are told, and what concerns its sockets and files alone. */
-export type Options = Omit<AppConfig, 'name' | 'script'> & {
+export type Options = Omit<AppConfig, 'name' | 'script' | 'prefork'> & {
   name?: string
   listen: Address[]
   backlog: number
@@ -259,6 +259,30 @@ function check({ workers, maxConnections, standby }: Options): void {
       maxConnections > 0 ? `${workers.most} workers of ${maxConnections} connections` : `${workers.most} workers`
     throw new Misuse(`cannot keep room for --standby ${standby}: ${what} have room for ${room}`)
   }
+}
+
+/**
+ * The same options as the library has them: texts as on the command line, or values in ms and bytes.
+ * @throws Misuse naming the option
+ */
+export function optionsOf(given: object): Options {
+  const wanted = Object.entries(given).filter(([, value]) => value !== undefined)
+  const options = {
+    ...defaults({}),
+    ...Object.fromEntries(wanted.map(([name, value]) => [name, libraryValue(name, value)])),
+  }
+  check(options)
+  return options
+}
+
+function libraryValue(name: string, value: unknown): unknown {
+  const entry = (TABLE as Record<string, Entry>)[name]
+  if (!entry) throw new Misuse(`there is no option ${name}`)
+  if (entry.repeat) return [value].flat().map(one => entry.parse?.(`${one}`))
+  if (typeof value === 'string' || name === 'workers') return valueFrom(entry, `${value}`, name)
+  if (typeof value === 'number' && !(value >= 0))
+    throw new Misuse(`cannot use ${name}: a number from 0 is wanted, not ${value}`)
+  return value
 }
 
 export interface Parsed {

@@ -118,6 +118,26 @@ export class Pool {
     this.reconcile()
   }
 
+  /** The statistics, on stderr. */
+  sayStats(): void {
+    say(`master ${process.pid}`, JSON.stringify(this.supervise().stats))
+  }
+
+  /** The configuration, or the sockets of what is started from now on, were changed under us. */
+  reconfigured(): void {
+    const { least, most } = this.config.workers
+    this.fleet.wanted = Math.min(most, Math.max(least, this.fleet.wanted))
+    this.#supervision?.end()
+    this.#supervision = undefined
+    this.supervise()
+  }
+
+  /** Nobody is looked after any more. */
+  abandon(): void {
+    this.#isEnding = true
+    this.#supervision?.end()
+  }
+
   /** Nobody is started any more; those that are there finish. Said again, the sooner of both holds. */
   end(how: Stop): void {
     this.#isEnding = true

@@ -48,8 +48,11 @@ export interface Posix {
   backlog(fd: number): number
   /** Replaces this process; returns only by throwing. */
   exec(file: string, argv: string[], env: string[]): never
-  /** A child that dies with us; `fds[i]` becomes its descriptor i, `LISTEN_PID=0000000000` its pid. */
-  spawn(file: string, argv: string[], env: string[], fds: number[]): number
+  /**
+   * A child that dies with us; `fds[i]` becomes its descriptor i, `LISTEN_PID=0000000000` its pid; with `leads` 1 it leads a
+   * process group.
+   */
+  spawn(file: string, argv: string[], env: string[], fds: number[], leads: number): number
   pidfdOpen(pid: number): number
   /** false when the process is gone. */
   pidfdKill(pidfd: number, signal: number): boolean

@@ -6,14 +6,14 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { type Bound, bind, release } from './bind.js'
 import { makeBoard } from './board.js'
-import { cacheFolder } from './cache-folder.js'
-import { type AppConfig, INTERNAL } from './config.js'
+import type { AppConfig } from './config.js'
+import { appEnvironment } from './environment.js'
 import { causeOf, Failure, Misuse } from './errors.js'
 import { tracer } from './log.js'
-import { environmentName, type Options, parse, TABLE } from './options.js'
+import { type Options, parse } from './options.js'
 import { writePidFile } from './pid-file.js'
 import { restingArgv } from './plan.js'
-import { addon, posix, resting } from './posix.js'
+import { posix, resting } from './posix.js'
 import { resolveScript } from './script.js'
 
 const trace = tracer('prepare')
@@ -38,16 +38,20 @@ export async function run(argv: string[], env: NodeJS.ProcessEnv): Promise<void>
       args: parsed.args,
     }
     trace('becomes %s %o', resting, restingArgv(plan))
-    become(restingArgv(plan), environment(env))
+    become(restingArgv(plan), appEnvironment(env))
   } catch (error) {
     release(sockets)
     throw error
   }
 }
 
-function become(argv: string[], env: string[]): void {
+function become(argv: string[], env: NodeJS.ProcessEnv): void {
   try {
-    posix.exec(resting, argv, env)
+    posix.exec(
+      resting,
+      argv,
+      Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    )
   } catch (error) {
     throw new Failure(`cannot run ${resting}: ${causeOf(error)}`)
   }
@@ -84,15 +88,4 @@ function arrange(sockets: Bound[], kept: number[]): { first: number; board: numb
     posix.close(fd)
   }
   return { first, board: kept[0]! }
-}
-
-/** What the app will see, and what the woken processes need to be told once. NODE_OPTIONS is the app's alone. */
-function environment(env: NodeJS.ProcessEnv): string[] {
-  const { NODE_OPTIONS, ...rest } = env
-  for (const name of INTERNAL) delete rest[name]
-  for (const option of Object.keys(TABLE)) delete rest[environmentName(option)]
-  if (NODE_OPTIONS) rest.LOOKOUT_NODE_OPTIONS = NODE_OPTIONS
-  const cache = env.NODE_COMPILE_CACHE === undefined ? cacheFolder(env) : undefined // where the user has one, it is used
-  if (cache !== undefined) rest.NODE_COMPILE_CACHE = rest.LOOKOUT_CACHE = cache
-  return Object.entries({ ...rest, LOOKOUT_ADDON: addon }).map(([name, value]) => `${name}=${value}`)
 }

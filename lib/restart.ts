@@ -6,10 +6,15 @@ import type { Board } from './board.js'
 import type { Fleet } from './fleet.js'
 import type { WorkerHandle } from './worker-handle.js'
 
+type Done = (failed: boolean, text: string) => void
+
 export class Restart {
   #state: 'none' | 'running' | 'again' = 'none'
   #old: WorkerHandle[] = []
   #total = 0
+  /** Who waits for this one's end, and who for that of the next. */
+  #waiting: Done[] = []
+  #later: Done[] = []
 
   /** @param say gets what a person wants to know of it */
   constructor(
@@ -22,12 +27,17 @@ export class Restart {
     return this.#state !== 'none'
   }
 
-  /** Begins; one that is asked for meanwhile comes after it. */
-  begin(): void {
+  /**
+   * Begins; one that is asked for meanwhile comes after it.
+   * @param done called once it has ended
+   */
+  begin(done?: Done): void {
+    if (done) this.#later.push(done)
     if (this.isRunning) {
       this.#state = 'again'
       return
     }
+    this.#waiting = this.#later.splice(0)
     this.#state = 'running'
     this.#old = this.fleet.active
     this.#total = this.#old.length
@@ -70,6 +80,7 @@ export class Restart {
     this.board.write({ restart: text, restartFailed: well ? 0 : 1 })
     this.board.add({ restartsEnded: 1 })
     this.say(well ? text : `restart failed: ${text}`)
+    for (const done of this.#waiting.splice(0)) done(!well, text)
     if (again) this.begin()
   }
 }

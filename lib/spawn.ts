@@ -11,13 +11,18 @@ export interface Launch {
   groups: Group[]
   /** The shared statistics. */
   stats: number
+  /** What they get as standard input. */
+  stdin: number
+  /** Each leads a process group: Ctrl-C is for us, who tell them. */
+  apart: boolean
 }
 
 /** What replaces LISTEN_PID's value in the child, once it knows its pid: see native/posix.c. */
 const PID = '0000000000'
 
 /** @throws the system's error */
-export function spawnWorker(index: number, { argv, env, groups, stats }: Launch): { pid: number; channel: number } {
+export function spawnWorker(index: number, launch: Launch): { pid: number; channel: number } {
+  const { argv, env, groups, stats, stdin, apart } = launch
   const [ours, theirs] = posix.socketpair()
   const listeners = groups.flatMap(group => group.fds)
   const { LOOKOUT_NODE_OPTIONS, LOOKOUT_WORKER_PID, ...rest } = env
@@ -25,7 +30,8 @@ export function spawnWorker(index: number, { argv, env, groups, stats }: Launch)
   if (LOOKOUT_NODE_OPTIONS !== undefined) variables.NODE_OPTIONS = LOOKOUT_NODE_OPTIONS
   const list = Object.entries(variables).map(([name, value]) => `${name}=${value}`)
   try {
-    return { pid: posix.spawn(argv[0]!, argv, list, [0, 1, 2, ...listeners, theirs, stats]), channel: ours }
+    const fds = [stdin, 1, 2, ...listeners, theirs, stats]
+    return { pid: posix.spawn(argv[0]!, argv, list, fds, apart ? 1 : 0), channel: ours }
   } catch (error) {
     posix.close(ours)
     throw error

@@ -3,7 +3,7 @@
  * too many; and what it tells about all that. Loaded after the first answer: nobody waits for it.
  */
 import fs from 'node:fs'
-import type { Board } from './board.js'
+import type { Board, Latency } from './board.js'
 import { duration, now } from './clock.js'
 import type { AppConfig } from './config.js'
 import { causeOf } from './errors.js'
@@ -11,12 +11,37 @@ import type { Fleet } from './fleet.js'
 import { due } from './limits.js'
 import { Scaling } from './scaling.js'
 import { backlogOf, type Group } from './sockets.js'
+import type { WorkerStats } from './stats.js'
 import { Watchdog } from './watchdog.js'
 import type { WorkerHandle } from './worker-handle.js'
 
 /** ms between two looks, and while a pool may have to grow. */
 const INTERVAL = 1000
 const SOON = 100
+
+/** What is told of a pool: STATISTICS in lookout(1) says what each is. */
+export interface PoolStats {
+  name: string
+  state: 'awake' | 'rests'
+  /** A date, as the others. */
+  since: string
+  why: string
+  /** The pid of the process whose children the workers are. */
+  master?: number
+  wakes: number
+  failures: number
+  requests: number
+  firstRequest?: Latency
+  bootError?: string
+  restart?: string
+  workers: (Omit<WorkerStats, 'startedAt' | 'lastCheckin' | 'lastActive' | 'booted' | 'accepting'> & {
+    id: number
+    state: WorkerHandle['state']
+    startedAt: string
+    lastCheckin: string | null
+    booted: boolean
+  })[]
+}
 
 interface MasterHooks {
   /** ms until the app may rest; Infinity: never */
@@ -89,7 +114,7 @@ export class Supervision {
       .filter(({ replaces }) => !replaces?.active)
       .map(worker => ({ worker, ready: worker.state === 'ready', stats: worker.stats }))
     const { start, retire } = this.#scaling.decide(members, backlogOf(this.groups), time)
-    this.fleet.wanted = members.length + start - retire.length
+    this.fleet.wanted = Math.max(this.config.workers.least, members.length + start - retire.length)
     for (const { worker } of retire) this.fleet.retire(worker, 'there is room without it')
   }
 
@@ -112,14 +137,13 @@ export class Supervision {
   }
 
   /** What `--stats-file` asks for; `kill -USR1` says it on stderr, too. */
-  get stats(): object {
+  get stats(): PoolStats {
     const { pid, wakes, failures, requests, changedAt, why, bootError, restart, firstRequest } = this.board.read()
     const { all } = this.fleet
     const time = now()
     const date = (ms: number) => new Date(Date.now() - (time - ms)).toISOString()
     return {
       name: this.config.name,
-      lookout: process.ppid,
       state: pid === 0 ? 'rests' : 'awake',
       since: new Date(changedAt).toISOString(),
       why,

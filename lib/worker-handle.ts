@@ -130,6 +130,14 @@ export class WorkerHandle {
     this.#killAt(grace)
   }
 
+  /** Lets it finish on its own, for as long as that takes, and outlive us. */
+  detach(): void {
+    this.state = 'stopping'
+    this.send({ type: 'detach' })
+    clearTimeout(this.#deadline)
+    posix.control(this.#watch, Control.unref)
+  }
+
   terminate(): void {
     this.signal(SIGKILL)
   }

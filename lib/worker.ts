@@ -21,6 +21,7 @@ import { checkInInterval } from './idle.js'
 import { captureListen } from './listen.js'
 import { tracer } from './log.js'
 import { measure } from './measure.js'
+import { introduce } from './membership.js'
 import { posix } from './posix.js'
 import { report } from './report.js'
 import { backlogOf, inherit, scrub } from './sockets.js'
@@ -37,6 +38,9 @@ const LATE = 1000
 
 /** ms between the steps of a drain. */
 const STEP = 10
+
+/** ms, as good as. */
+const FOREVER = 2 ** 31
 
 /** Its number, everywhere: node:os, which knows it, is not loaded for that. */
 const SIGTERM = 15
@@ -74,6 +78,12 @@ function live(config: AppConfig, index: number): void {
   process.on('uncaughtExceptionMonitor', error => run(hooks, 'onError', error, activity.onlyRequest))
   const { acceptors, taken } = captureListen(groups, admit, listening)
   memory.write(index, { pid: process.pid, startedAt: now() })
+  introduce({
+    id: index,
+    prefork: config.prefork,
+    addresses: groups.length,
+    isOrphaned: () => !channel.isOpen,
+  })
   run(hooks, 'onStart')
   serveExport(config.script, () => acceptors.size > 0)
 
@@ -129,6 +139,9 @@ function live(config: AppConfig, index: number): void {
         accept(true)
         channel.keepAlive(false)
         return
+      case 'detach':
+        posix.prctl(posix.PR_SET_PDEATHSIG, 0)
+        return obey({ type: 'stop', grace: FOREVER, patience: 0, final: false, cut: false })
       case 'stop':
         if (message.reload) run(hooks, 'onReload')
         clearInterval(timer)
@@ -136,9 +149,9 @@ function live(config: AppConfig, index: number): void {
         slot[Field.accepting] = 0
         for (const acceptor of [...acceptors]) {
           if (message.final) acceptor.takeAll()
-          acceptor.close()
+          acceptor.letGo()
         }
-        if (message.final) closeSockets(groups.flatMap(group => group.fds.splice(0)))
+        closeSockets(groups.flatMap(group => group.fds.splice(0)))
         return drain(message)
     }
   }
@@ -160,7 +173,7 @@ function forgetPreload(): void {
   if (at > 0) process.execArgv.splice(at - 1, 2)
 }
 
-/** The last listener of lookout's in this process is gone: who connects now is refused, and another may bind. */
+/** With the last of lookout's that has them, who connects is refused, and another may bind. */
 function closeSockets(fds: number[]): void {
   for (const fd of fds) posix.close(fd)
 }

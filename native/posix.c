@@ -283,9 +283,11 @@ static napi_value Exec(napi_env env, napi_callback_info info) {
 }
 
 /* In the child, async-signal-safe: descriptor i becomes fds[i], then exec. Returns the errno. */
-static int become(char *path, char **argv, char **environment, int *fds, int count, pid_t parent, int error_fd) {
+static int become(char *path, char **argv, char **environment, int *fds, int count, int leads, pid_t parent,
+                  int error_fd) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return errno;
   if (getppid() != parent) _exit(0);
+  if (leads && setpgid(0, 0) < 0) return errno;
   restore_signals();
   if ((error_fd = fcntl(error_fd, F_DUPFD_CLOEXEC, count)) < 0) return errno;
   for (int i = 0; i < count; i++)
@@ -302,13 +304,16 @@ static int become(char *path, char **argv, char **environment, int *fds, int cou
 }
 
 /*
- * spawn(path, argv, env, fds): a child of ours that dies with us. fds[i] is what it gets as i; an entry
- * LISTEN_PID=0000000000 is filled in with its pid. Returns the pid, throws exec's own errno.
+ * spawn(path, argv, env, fds, leads): a child of ours that dies with us. fds[i] is what it gets as i; an entry
+ * LISTEN_PID=0000000000 is filled in with its pid; where `leads` is 1 it leads a process group of its own. Returns the pid,
+ * throws exec's own errno.
  */
 static napi_value Spawn(napi_env env, napi_callback_info info) {
   napi_value values[MAX_ARGUMENTS];
   uint32_t count = 0;
-  if (!arguments(env, info, values) || napi_get_array_length(env, values[3], &count) != napi_ok || count > 1024)
+  int leads = 0;
+  if (!arguments(env, info, values) || napi_get_array_length(env, values[3], &count) != napi_ok || count > 1024 ||
+      napi_get_value_int32(env, values[4], &leads) != napi_ok)
     return fail(env, "spawn", EINVAL);
   int fds[1024], report[2], number = 0;
   for (uint32_t i = 0; i < count; i++) {
@@ -328,7 +333,7 @@ static napi_value Spawn(napi_env env, napi_callback_info info) {
     sigprocmask(SIG_SETMASK, &all, &before); /* no handler of Node's may run in the child */
     pid = fork();
     if (pid == 0) {
-      number = become(path, argv, environment, fds, (int)count, parent, report[1]);
+      number = become(path, argv, environment, fds, (int)count, leads, parent, report[1]);
       ssize_t ignored = write(report[1], &number, sizeof number);
       (void)ignored;
       _exit(127);

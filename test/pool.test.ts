@@ -140,7 +140,6 @@ describe('signals to the pool', () => {
     const stats = JSON.parse(json!)
     expect(stats).to.include({
       name: 'shop',
-      lookout: lookout.pid,
       master: lookout.master,
       state: 'awake',
       wakes: 1,

@@ -38,7 +38,11 @@ describe('signals', () => {
   }
 
   it('nobody is accepted once it is stopping: the address is free', async () => {
-    const { lookout, answer } = await inFlight(600)
+    const { lookout, answer } = await inFlight(3000)
+    let answered = false
+    void answer.then(() => {
+      answered = true
+    })
     lookout.signal('SIGTERM')
     await until('refused', () =>
       request(lookout.url).then(
@@ -46,6 +50,7 @@ describe('signals', () => {
         error => error.code === 'ECONNREFUSED',
       ),
     )
+    expect(answered, 'the worker is still there').to.equal(false)
     expect(await answer).to.equal('slow')
   })
 

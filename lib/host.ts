@@ -1,0 +1,193 @@
+/**
+ * A pool in a process of somebody else's: what a Cluster and a Prefork are made of. It reads no argv, takes no signals and
+ * never ends the process; when that dies, so do the workers.
+ */
+import fs from 'node:fs'
+import path from 'node:path'
+import type { Address } from './address.js'
+import { type BindOptions, bind, release } from './bind.js'
+import { Board, makeBoard } from './board.js'
+import { type AppConfig, encode } from './config.js'
+import { workerEnvironment } from './environment.js'
+import { Failure } from './errors.js'
+import type { Hooks } from './hooks.js'
+import { Pool } from './pool.js'
+import { posix } from './posix.js'
+import type { Group } from './sockets.js'
+import type { Launch } from './spawn.js'
+import { SLOTS, Stats } from './stats.js'
+import type { WorkerEvent } from './worker-handle.js'
+
+/** The preload of a worker, made of worker.ts by scripts/boot.js. */
+export const PRELOAD = path.join(__dirname, '../boot/worker.js')
+
+/** Listening sockets that are ours to close. */
+export interface Listening {
+  groups: Group[]
+  /** What a client would be told, by group. */
+  urls: string[]
+  close(): void
+}
+
+/** @throws Failure naming the address, the error and who holds it */
+export async function listenOn(addresses: Address[], options: BindOptions): Promise<Listening> {
+  const bound = await bind(addresses, options)
+  const groups = bound.map(sockets => ({ ...groupOf(sockets[0]!.fd), fds: sockets.map(({ fd }) => fd) }))
+  return { groups, urls: bound.map(([first]) => first!.url), close: () => release(bound.flat()) }
+}
+
+/** A listening socket that somebody else has made; it becomes ours. */
+export function groupOf(fd: number): Group {
+  const [family, address, port] = posix.getsockname(fd)
+  return { fds: [fd], port, ...(family === posix.AF_UNIX && { path: address }) }
+}
+
+export class Host {
+  readonly pool: Pool
+  /** Resolves when nothing of it is left. */
+  readonly ended: Promise<void>
+  readonly #launch: Launch
+  readonly #board = makeBoard(1)
+  readonly #stats = new Stats(SLOTS)
+  readonly #ready: Promise<void>
+  #listening: Listening
+  #state: 'starting' | 'running' | 'ending' | 'ended' = 'starting'
+  #settle!: { resolve(): void; reject(error: Error): void; end(): void }
+
+  /** @param argv how a worker is started: node, its options, the preload, the script and its arguments */
+  constructor(
+    readonly config: AppConfig,
+    argv: string[],
+    listening: Listening,
+    hooks: Hooks,
+  ) {
+    this.#listening = listening
+    const stdin = fs.openSync('/dev/null', 'r')
+    this.#launch = { argv, env: {}, groups: [], stats: this.#stats.fd, stdin, apart: true }
+    this.#equip()
+    let end = () => {}
+    this.ended = new Promise(resolve => {
+      end = resolve
+    })
+    this.#ready = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject, end }
+    })
+    const board = new Board(this.#board)
+    const events = { on: (event: WorkerEvent) => this.#on(event), failing: () => this.#tryLater() }
+    this.pool = new Pool(config, this.#launch, board, events, hooks)
+    board.write({ pid: process.pid, wakes: 1, changedAt: Date.now(), why: 'it never rests' })
+  }
+
+  /** What the next workers are started with. */
+  #equip(): void {
+    const { groups } = this.#listening
+    this.#launch.groups = groups
+    this.#launch.env = { ...workerEnvironment(process.env, groups), LOOKOUT_APP: encode(this.config) }
+  }
+
+  get urls(): string[] {
+    return this.#listening.urls
+  }
+
+  /**
+   * Starts the workers.
+   * @throws Failure when the first one does not come to listen; then nothing is left
+   */
+  start(): Promise<void> {
+    this.pool.reconcile()
+    return this.#ready
+  }
+
+  #on({ type, worker }: WorkerEvent): void {
+    if (type === 'ready' && this.#state === 'starting') {
+      this.#state = 'running'
+      this.pool.supervise()
+      this.#settle.resolve()
+    }
+    if (type !== 'ended') return
+    if (this.#state === 'ending') this.#leave()
+    if (this.#state !== 'starting' || worker.readyAt !== undefined) return
+    const { bootError } = this.pool.board.read()
+    this.#settle.reject(new Failure(`cannot start ${this.config.name}: ${bootError}`))
+    void this.stopNow()
+  }
+
+  /** It had worked before: who connects waits. */
+  #tryLater(): void {
+    if (this.#state === 'running') setTimeout(() => this.pool.reconcile(), this.pool.fleet.wait + 1)
+  }
+
+  /** Lets everybody finish what they have, for `grace` ms at most. */
+  stop(grace = this.config.grace): Promise<void> {
+    if (this.#state === 'starting' || this.#state === 'running') this.#listening.close()
+    if (this.#state === 'ended') return this.ended
+    this.#state = 'ending'
+    this.pool.end({ grace, patience: 0, final: true, cut: false })
+    this.#leave()
+    return this.ended
+  }
+
+  /** Kills them. */
+  stopNow(): Promise<void> {
+    void this.stop(0)
+    for (const worker of this.pool.fleet.all) worker.terminate()
+    return this.ended
+  }
+
+  /** The workers accept no more, finish what they have, and go, whatever becomes of us; nobody waits for them. */
+  detach(): void {
+    this.#listening.close()
+    this.#state = 'ending'
+    this.pool.abandon()
+    for (const worker of this.pool.fleet.all) worker.detach()
+    this.#close()
+  }
+
+  /**
+   * Replaces all workers by such that have another configuration, or other sockets.
+   * @throws Failure with the reason; the others then go on as they are
+   */
+  async reload(config: AppConfig, listening?: Listening): Promise<void> {
+    const before = { config: { ...this.config }, listening: this.#listening }
+    this.#become(config, listening ?? before.listening)
+    try {
+      await this.restart()
+    } catch (error) {
+      this.#become(before.config, before.listening)
+      listening?.close()
+      throw error
+    }
+    if (listening) before.listening.close()
+  }
+
+  #become(config: AppConfig, listening: Listening): void {
+    this.#listening = listening
+    Object.assign(this.config, config)
+    this.#equip()
+    this.pool.reconfigured()
+  }
+
+  /**
+   * Replaces all workers, one by one, by such that have loaded the code anew.
+   * @throws Failure with the reason; the others then go on as they are
+   */
+  async restart(): Promise<string> {
+    const { failed, text } = await new Promise<{ failed: boolean; text: string }>(resolve => {
+      this.pool.restart.begin((failed, text) => resolve({ failed, text }))
+      this.pool.reconcile()
+    })
+    if (failed) throw new Failure(`cannot restart ${this.config.name}: ${text}`)
+    return text
+  }
+
+  #leave(): void {
+    if (this.pool.fleet.all.length === 0) this.#close()
+  }
+
+  #close(): void {
+    if (this.#state === 'ended') return
+    this.#state = 'ended'
+    for (const fd of [this.#board, this.#stats.fd, this.#launch.stdin]) posix.close(fd)
+    this.#settle.end()
+  }
+}

@@ -1,0 +1,23 @@
+/** What code in a worker may know of it: told by the preload, asked by the library, which is another copy of this module. */
+
+const KEY = Symbol.for('lookout.worker')
+
+export interface Membership {
+  /** The number of its slot. */
+  id: number
+  /** Which Prefork of its script it is a child of; undefined: it runs an app. */
+  prefork: number | undefined
+  /** How many addresses it listens on. */
+  addresses: number
+  /** Whether its master is gone. */
+  isOrphaned(): boolean
+}
+
+export function introduce(membership: Membership): void {
+  ;(globalThis as { [KEY]?: Membership })[KEY] = membership
+}
+
+/** undefined in a process that is no worker. */
+export function membership(): Membership | undefined {
+  return (globalThis as { [KEY]?: Membership })[KEY]
+}

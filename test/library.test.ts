@@ -1,0 +1,398 @@
+/** Cluster and Prefork, in programs of their own. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import net from 'node:net'
+import path from 'node:path'
+import { expect } from 'chai'
+import { request } from './support/client.js'
+import { failures, load } from './support/load.js'
+import { childrenOf, cleanups, fixture, isAlive, MARK, ROOT, temporaryFolder, until } from './support/lookout.js'
+
+/** A program that uses the library, and says what it does on stdout. */
+class Program {
+  stdout = ''
+  stderr = ''
+  readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>
+
+  private constructor(readonly child: ChildProcess) {
+    child.stdout!.setEncoding('utf8').on('data', text => {
+      this.stdout += text
+    })
+    child.stderr!.setEncoding('utf8').on('data', text => {
+      this.stderr += text
+    })
+    this.ended = new Promise(resolve => child.on('close', (code, signal) => resolve({ code, signal })))
+    cleanups.push(async () => {
+      child.kill('SIGKILL')
+      await this.ended
+    })
+  }
+
+  /** `body` has Cluster, Prefork, say(text), and does what it is told on stdin: each line is JavaScript. */
+  static start(body: string): Program {
+    const file = path.join(temporaryFolder(), 'program.js')
+    fs.writeFileSync(
+      file,
+      `const { Cluster, Prefork } = require(${JSON.stringify(ROOT)})
+      const say = text => console.log(text)
+      ${body}
+      require('node:readline').createInterface({ input: process.stdin }).on('line', line => {
+        Promise.resolve(eval(line)).then(result => say('done ' + result), error => say('failed ' + error.message))
+      })`,
+    )
+    return Program.run([file])
+  }
+
+  static run(args: string[]): Program {
+    const [name, value] = MARK.split('=') as [string, string]
+    const { NODE_V8_COVERAGE, ...env } = process.env
+    return new Program(
+      spawn(process.execPath, args, { env: { ...env, [name]: value }, stdio: ['pipe', 'pipe', 'pipe'] }),
+    )
+  }
+
+  async line(pattern: RegExp): Promise<RegExpExecArray> {
+    return until(`${pattern}`, () => pattern.exec(this.stdout)).catch(error => {
+      throw new Error(`${error.message}; it said:\n${this.stdout}\n${this.stderr}`)
+    })
+  }
+
+  /** Has it do something, and waits for the end of that. */
+  async tell(line: string): Promise<string> {
+    const before = this.stdout.length
+    this.child.stdin!.write(`${line}\n`)
+    await until(line, () => /^(done|failed) .*$/m.test(this.stdout.slice(before))).catch(error => {
+      throw new Error(`${error.message}; it said:\n${this.stdout}\n${this.stderr}`)
+    })
+    return /^(done|failed) .*$/m.exec(this.stdout.slice(before))![0]
+  }
+
+  get children(): number[] {
+    return childrenOf(this.child.pid!)
+  }
+}
+
+describe('Cluster', () => {
+  const app = (name: string) => JSON.stringify(fixture(name))
+
+  it('runs an app in workers until TERM, which lets them finish', async () => {
+    const program = Program.start(`
+      const cluster = new Cluster({ app: ${app('plain.js')}, listen: 'localhost:0', workers: 2, quiet: true })
+      cluster.start().then(urls => say('at ' + urls))
+      cluster.run().then(() => { say('over'); process.exit() })`)
+    const url = (await program.line(/^at (.*)$/m))[1]!
+    await until('two', () => program.children.length === 2)
+    expect(program.children).to.include(Number((await request(url, '/pid')).body))
+    const slow = request(url, '/slow?500')
+    await until(
+      'in flight',
+      async () => (await program.tell('say(JSON.stringify(cluster.stats().workers.length))')) !== '',
+    )
+    program.child.kill('SIGTERM')
+    expect((await slow).body).to.equal('slow')
+    await program.line(/^over$/m)
+    expect(await program.ended).to.deep.equal({ code: 0, signal: null })
+    expect(program.stderr).to.equal('')
+  })
+
+  it('tells its statistics, and restarts its workers without a failure', async () => {
+    const program = Program.start(`
+      const cluster = new Cluster({ app: ${app('plain.js')}, listen: 'localhost:0', workers: 2, quiet: true })
+      cluster.start().then(urls => say('at ' + urls))`)
+    const url = (await program.line(/^at (.*)$/m))[1]!
+    await until('two', () => program.children.length === 2)
+    const before = program.children
+    const clients = load(url, { clients: 4, keepAlive: true })
+    expect(await program.tell('cluster.restart()')).to.equal('done restarted 2 workers')
+    expect(failures(await clients.stop()), clients.errors.join('\n')).to.equal(0)
+    await until('the old ones gone', () => !before.some(isAlive), 15_000)
+    const stats = await until('the old ones reaped', async () => {
+      const told = JSON.parse((await program.tell('JSON.stringify(cluster.stats())')).replace('done ', ''))
+      return told.workers.length === 2 ? told : undefined
+    })
+    expect(stats).to.include({
+      name: 'plain.js',
+      state: 'awake',
+      master: program.child.pid,
+      restart: 'restarted 2 workers',
+    })
+    expect(stats.requests).to.be.at.least(clients.counts.ok)
+    expect(stats.workers.map(({ pid }: { pid: number }) => pid)).to.have.members(program.children)
+    expect(await program.tell('cluster.stop()')).to.equal('done undefined')
+    expect(program.children).to.deep.equal([])
+  })
+
+  it('calls the hooks of its options', async () => {
+    const program = Program.start(`
+      const cluster = new Cluster({ app: ${app('plain.js')}, listen: 'localhost:0', quiet: true,
+        onWorkerStart: pid => say('started ' + pid), onWorkerExit: (pid, status) => say('ended ' + pid + ' ' + status) })
+      cluster.start().then(urls => say('at ' + urls))`)
+    await program.line(/^at /m)
+    const [pid] = program.children
+    expect(program.stdout).to.include(`started ${pid}\n`)
+    process.kill(pid!, 'SIGKILL')
+    await program.line(new RegExp(`^ended ${pid} 137$`, 'm'))
+    await until('another', () => program.children.length === 1)
+  })
+
+  it('refuses what cannot be, and an app that does not start, with the reason', async () => {
+    const program = Program.start('')
+    const start = (options: string) =>
+      program.tell(`new Cluster({ app: ${app('plain.js')}, listen: 'localhost:0', quiet: true, ${options} }).start()`)
+    expect(await start("workers: '3:2'")).to.equal('failed cannot use workers: MIN is at most MAX, and 3 is above 2')
+    expect(await start('grace: -1')).to.equal('failed cannot use grace: a number from 0 is wanted, not -1')
+    expect(await start('colour: 1')).to.equal('failed there is no option colour')
+    expect(await start("onStart: 'now'")).to.equal('failed Cluster: onStart is not a function')
+    expect(await start("app: '/nowhere/app.js'")).to.match(/^failed cannot .*\/nowhere\/app.js/)
+    const broken = path.join(temporaryFolder(), 'broken.js')
+    fs.writeFileSync(broken, 'throw new Error("not today")')
+    expect(await start(`app: ${JSON.stringify(broken)}`)).to.match(
+      /^failed cannot start broken.js: the app failed to start: not today$/,
+    )
+    const taken = net.createServer().listen(0, '127.0.0.1')
+    cleanups.push(() => void taken.close())
+    await until('it listens', () => taken.listening)
+    const { port } = taken.address() as net.AddressInfo
+    expect(await start(`listen: '127.0.0.1:${port}'`)).to.match(/^failed cannot bind 127.0.0.1:\d+: EADDRINUSE/)
+    expect(program.children).to.deep.equal([])
+  })
+
+  it('leaves nobody when its program is killed', async () => {
+    const program = Program.start(`
+      new Cluster({ app: ${app('plain.js')}, listen: 'localhost:0', workers: 3, quiet: true }).start().then(() => say('up'))`)
+    await program.line(/^up$/m)
+    await until('three', () => program.children.length === 3)
+    const { children } = program
+    program.child.kill('SIGKILL')
+    await until('gone', () => !children.some(isAlive), 1000)
+  })
+})
+
+/** A connection to a port, or a path: what it got until it was closed, and a way to write. */
+function connect(to: number | string): { socket: net.Socket; got(): string; closed: Promise<string> } {
+  const socket = typeof to === 'number' ? net.connect(to, '127.0.0.1') : net.connect(to)
+  let text = ''
+  socket.setEncoding('utf8').on('data', chunk => {
+    text += chunk
+  })
+  socket.on('error', () => {})
+  cleanups.push(() => void socket.destroy())
+  return { socket, got: () => text, closed: new Promise(resolve => socket.on('close', () => resolve(text))) }
+}
+
+/** Why one cannot connect; undefined where one can. */
+function refusal(port: number): Promise<string | undefined> {
+  return new Promise(resolve => {
+    const socket = net.connect(port, '127.0.0.1')
+    socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code))
+    socket.on('connect', () => {
+      socket.destroy()
+      resolve(undefined)
+    })
+  })
+}
+
+/** A free port, which nobody else has asked for in this moment. */
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1')
+  await until('it listens', () => server.listening)
+  const { port } = server.address() as net.AddressInfo
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
+
+describe('Prefork', () => {
+  /** Echoes, begun by the child's pid; "bye" has it end. */
+  const ECHO = `(socket, address, child) => new Promise(resolve => {
+    socket.write(child.pid + '\\n')
+    socket.on('close', resolve)
+    socket.on('data', data => { if (data.toString() === 'bye') resolve(); else socket.write(data) })
+  })`
+
+  async function echo(options: string, socket = ''): Promise<{ program: Program; port: number }> {
+    const port = await freePort()
+    const program = Program.start(`
+      const prefork = new Prefork(${socket || `'127.0.0.1', ${port}`}, { ${options} })
+      prefork.start(${ECHO}).then(() => say('over'), error => say('failed ' + error.message))`)
+    return { program, port }
+  }
+
+  const children = (program: Program, count: number) =>
+    until(`${count} children`, () => program.children.length === count).catch(error => {
+      throw new Error(
+        `${error.message}, but ${program.children.length}; it said:\n${program.stdout}\n${program.stderr}`,
+      )
+    })
+
+  it('has five processes, one connection each, and starts more for those that come', async () => {
+    const { program, port } = await echo('')
+    await children(program, 5)
+    const first = connect(port)
+    await until('an answer', () => /^\d+\n$/.test(first.got()))
+    await children(program, 6) // room for five more
+    const others = Array.from({ length: 30 }, () => connect(port))
+    await children(program, 20)
+    await until('twenty are served', () => [first, ...others].filter(({ got }) => got() !== '').length === 20)
+    const pids = [first, ...others].map(({ got }) => got()).filter(Boolean)
+    expect(new Set(pids).size, 'one connection a process').to.equal(20)
+    for (const { socket } of [first, ...others]) socket.destroy()
+    await until(
+      'nobody is served',
+      async () => !/"connections":[1-9]/.test(await program.tell('prefork.stats().then(JSON.stringify)')),
+    )
+  }).timeout(40_000)
+
+  it('shrinks after maxIdle, but not below minProcesses, and replaces who has served maxUse', async () => {
+    const { program, port } = await echo('minProcesses: 2, maxProcesses: 6, standbyThreads: 1, maxIdle: 1, maxUse: 3')
+    await children(program, 2)
+    const held = Array.from({ length: 5 }, () => connect(port))
+    await children(program, 6)
+    for (const { socket } of held) socket.destroy()
+    await children(program, 2)
+    const seen = new Set<string>()
+    await until('a fresh one', async () => {
+      const { socket, closed } = connect(port)
+      socket.write('bye')
+      seen.add(await closed)
+      return seen.size > 3
+    })
+  }).timeout(40_000)
+
+  it('gives the handler the address of the client, and ends the connection after it', async () => {
+    const port = await freePort()
+    const program = Program.start(`
+      new Prefork(${port}, { minProcesses: 1 }).start(async (socket, { address, port }) => { socket.write(address + ' ' + port) })`)
+    await children(program, 1)
+    const { socket, closed } = await until('it listens', async () => {
+      const one = connect(port)
+      return (await one.closed) === '' ? undefined : one
+    })
+    expect(await closed).to.match(/^(::ffff:)?127\.0\.0\.1 \d+$/)
+    expect(socket.destroyed).to.equal(true)
+  })
+
+  it('takes a path, and removes it at the end', async () => {
+    const file = path.join(temporaryFolder(), 'socket')
+    const { program } = await echo('minProcesses: 1, standbyThreads: 0', JSON.stringify(file))
+    await until('it listens', () => fs.existsSync(file))
+    const { socket, closed } = connect(file)
+    socket.write('bye')
+    expect(await closed).to.match(/^\d+\n$/)
+    expect(await program.tell('prefork.stop()')).to.equal('done undefined')
+    expect(fs.readdirSync(path.dirname(file))).to.deep.equal([])
+  })
+
+  it('takes over servers that listen, and descriptors, several at a time', async () => {
+    const program = Program.start(`
+      const net = require('node:net')
+      const servers = [net.createServer(), net.createServer()]
+      const parent = process.ppid === ${process.pid} // only there do they listen
+      Promise.all(servers.map(server => parent && new Promise(done => server.listen(0, '127.0.0.1', done)))).then(() => {
+        if (parent) say('ports ' + servers.map(server => server.address().port).join(' '))
+        const sockets = parent ? [servers[0], { fd: servers[1]._handle.fd }] : []
+        new Prefork(sockets, { minProcesses: 1, standbyThreads: 0 }).start(${ECHO})
+      })`)
+    const ports = (await program.line(/^ports (\d+) (\d+)$/m)).slice(1).map(Number)
+    for (const port of ports.slice(0, 1)) {
+      const { socket, closed } = connect(port)
+      socket.write('bye')
+      expect(await closed).to.match(/^\d+\n$/)
+    }
+  })
+
+  it('reloads options and socket while connections go on', async () => {
+    const { program, port } = await echo('minProcesses: 2, standbyThreads: 0')
+    await children(program, 2)
+    const before = program.children
+    const held = connect(port)
+    await until('an answer', () => held.got() !== '')
+    const other = await freePort()
+    expect(await program.tell(`prefork.reload(${other}, { minProcesses: 3 })`)).to.equal('done undefined')
+    await until('the idle one is gone', () => before.filter(isAlive).length === 1)
+    held.socket.write('still here')
+    await until('an echo', () => held.got().endsWith('still here'))
+    const fresh = connect(other)
+    await until('an answer', () => fresh.got() !== '')
+    expect(before).not.to.include(Number(fresh.got()))
+    expect(await refusal(port)).to.equal('ECONNREFUSED')
+    held.socket.destroy()
+    await children(program, 3)
+  })
+
+  it('stop() waits for every connection, stopNow() for none', async () => {
+    const { program, port } = await echo('minProcesses: 1')
+    await children(program, 1)
+    const held = connect(port)
+    await until('an answer', () => held.got() !== '')
+    program.child.stdin!.write('prefork.stop()\n')
+    await until('refused', async () => (await refusal(port)) === 'ECONNREFUSED' && program.children.length === 1)
+    held.socket.write('still here')
+    await until('an echo', () => held.got().endsWith('still here'))
+    held.socket.write('bye')
+    await program.line(/^over$/m)
+    expect(program.children).to.deep.equal([])
+
+    const second = await echo('minProcesses: 1')
+    await children(second.program, 1)
+    const cut = connect(second.port)
+    await until('an answer', () => cut.got() !== '')
+    expect(await second.program.tell('prefork.stopNow()')).to.equal('done undefined')
+    await cut.closed
+    expect(second.program.children).to.deep.equal([])
+  })
+
+  it('detachChildren() lets them serve what they have, after the program has ended', async () => {
+    const { program, port } = await echo('minProcesses: 2, standbyThreads: 0')
+    await children(program, 2)
+    const held = connect(port)
+    await until('an answer', () => held.got() !== '')
+    const child = Number(held.got())
+    program.child.stdin!.write('prefork.detachChildren().then(() => process.exit())\n')
+    await once(program.child, 'exit') // its output is the children's, too
+    held.socket.write('still here')
+    await until('an echo', () => held.got().endsWith('still here'))
+    expect(isAlive(child)).to.equal(true)
+    held.socket.write('bye')
+    await until('gone', () => !isAlive(child))
+  })
+
+  it('gives what a handler throws to onError, and serves on', async () => {
+    const port = await freePort()
+    const program = Program.start(`
+      new Prefork(${port}, { minProcesses: 1, standbyThreads: 0, onError: error => console.error('heard ' + error.message) })
+        .start(async socket => { throw new Error('oh') })`)
+    await children(program, 1)
+    await until('heard', async () => {
+      await connect(port).closed
+      return /^heard oh$/m.test(program.stderr)
+    })
+    expect(await connect(port).closed).to.equal('')
+  })
+
+  it('refuses what cannot be', async () => {
+    const { program } = await echo('minProcesses: 3, maxProcesses: 2')
+    await program.line(/^failed cannot use workers: MIN is at most MAX, and 3 is above 2$/m)
+    const other = await echo('maxThreads: 0')
+    await other.program.line(/^failed cannot use maxThreads: a number from 1 is wanted, not 0$/m)
+    const third = await echo('', '{ fd: 0 }')
+    await third.program.line(/^failed cannot use a socket that does not listen$/m)
+  })
+})
+
+describe('the examples', () => {
+  it('prefork: greets who says a name', async () => {
+    const port = await freePort()
+    const program = Program.run([path.join(ROOT, 'dist/examples/prefork/hello.js'), `${port}`])
+    const { socket, got, closed } = await until('it listens', async () => {
+      const one = connect(port)
+      await until('an answer or the end', () => one.got() !== '' || one.socket.destroyed)
+      return one.got() === '' ? undefined : one
+    })
+    expect(got()).to.equal('What is your name? ')
+    socket.write('Ada\n')
+    expect(await closed).to.match(/Hello, Ada at (::ffff:)?127\.0\.0\.1\. This is process \d+\.\n$/)
+    program.child.kill('SIGTERM')
+    expect(await program.ended).to.deep.equal({ code: 0, signal: null })
+  })
+})
