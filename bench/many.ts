@@ -1,14 +1,20 @@
 /** many.ts COUNT APP: becomes the resting program with COUNT apps, each with a socket of its own. */
+import { makeBoard } from '../dist/lib/board.js'
+import { optionsOf } from '../dist/lib/options.js'
 import { restingArgv } from '../dist/lib/plan.js'
 import { posix, resting } from '../dist/lib/posix.js'
 
 const [count, script] = process.argv.slice(2) as [string, string]
 
+/** Words of the program itself: its name, READY, QUIET, FIRST, BOARD, FILEC. */
+const OWN = 6
+
 /** Above whatever is open now, or was inherited. */
 const FIRST = 1024
 
-const config = { script, idle: 30_000, workers: 1, grace: 30_000, bootTimeout: 60_000, watch: false, quiet: true }
-for (const standard of [0, 1, 2]) posix.cloexec(standard, 0) // Node marks all that it inherits
+const { listen, backlog, deferAccept, ...config } = optionsOf({ quiet: true })
+const board = makeBoard(Number(count))
+for (const fd of [0, 1, 2, board]) posix.cloexec(fd, 0) // Node marks all that it inherits
 const argv: string[] = []
 for (let index = 0; index < Number(count); index++) {
   const fd = posix.socket(posix.AF_INET)
@@ -16,8 +22,8 @@ for (let index = 0; index < Number(count); index++) {
   posix.listen(fd, 4096)
   posix.cloexec(posix.dup(fd, FIRST + index), 0)
   posix.close(fd)
-  const app = { ...config, name: `app${index}` }
-  const plan = restingArgv({ ready: '', first: FIRST, config: app, groups: [1], args: [] })
-  argv.push(...plan.slice(argv.length === 0 ? 0 : 4)) // the program's own four come once
+  const app = { ...config, script, name: `app${index}` }
+  const plan = restingArgv({ ready: '', first: FIRST, board, files: [], config: app, groups: [1], args: [] })
+  argv.push(...plan.slice(argv.length === 0 ? 0 : OWN)) // once
 }
 posix.exec(resting, argv, [`PATH=${process.env.PATH}`])

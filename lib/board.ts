@@ -66,14 +66,14 @@ export function makeBoard(apps: number): number {
 export class Board {
   readonly #sequence: Int32Array
   readonly #numbers: Float64Array
-  readonly #bytes: Uint8Array
+  readonly #bytes: Buffer
 
   /** @param fd a board's, which is mapped and stays the caller's */
   constructor(fd: number, app = 0) {
     const memory = posix.mmap(fd, size(app + 1))
     this.#sequence = new Int32Array(memory, app * SLOT, 1)
     this.#numbers = new Float64Array(memory, app * SLOT, SLOT / 8)
-    this.#bytes = new Uint8Array(memory, app * SLOT, SLOT)
+    this.#bytes = Buffer.from(memory, app * SLOT, SLOT)
   }
 
   /** Changes several fields at once: no reader sees some of them without the others. */
@@ -130,14 +130,14 @@ export class Board {
 
   #text(name: keyof typeof TEXTS): string {
     const [at, length] = TEXTS[name]
-    const end = this.#bytes.subarray(at, at + length).indexOf(0)
-    return new TextDecoder().decode(this.#bytes.subarray(at, end < 0 ? at + length : at + end))
+    const end = this.#bytes.indexOf(0, at)
+    return this.#bytes.toString('utf8', at, end < 0 ? at + length : Math.min(end, at + length))
   }
 
   #setText(name: keyof typeof TEXTS, text: string): void {
     const [at, length] = TEXTS[name]
-    const field = this.#bytes.subarray(at, at + length).fill(0)
-    new TextEncoder().encodeInto(text.replaceAll('\0', ' '), field.subarray(0, length - 1)) // never half a character
+    this.#bytes.fill(0, at, at + length)
+    this.#bytes.write(text.replaceAll('\0', ' '), at, length - 1) // never half a character
   }
 }
 

@@ -45,6 +45,7 @@ class Master {
   readonly #rest: Rest
   /** ms, monotonic: when lookout saw the first connection. */
   readonly #woken: number
+  #hasBegun = false
   #answered = false
   #reason = ''
   #final = false
@@ -87,11 +88,18 @@ class Master {
     process.on('SIGINT', () => this.#end('stopped', { final: true }))
     process.on('SIGQUIT', () => process.exit(1)) // the kernel kills the workers with us
     this.#rest.arm()
+    setTimeout(() => this.#begin(), LATER).unref()
+  }
+
+  /** What can wait until the first answer is out. */
+  #begin(): void {
+    if (this.#hasBegun) return
+    this.#hasBegun = true
     const { pid, wakes, failures } = this.#board.read()
     const killed = pid === 0 ? 0 : 1 // the one before us did not say that it went
     const counts = { wakes: wakes + 1, failures: failures + killed }
     this.#board.write({ pid: process.pid, ...counts, changedAt: Date.now(), why: 'it boots' })
-    setTimeout(() => this.#pool.supervise(), LATER).unref()
+    this.#pool.supervise()
   }
 
   /**
@@ -226,6 +234,7 @@ class Master {
   #leave(): void {
     if (this.#pool.fleet.all.length > 0 || this.#standIn) return
     if (this.#orphaned) this.#leaveNobody()
+    this.#begin()
     this.#board.write({ pid: 0, why: this.#reason, changedAt: Date.now() })
     if (this.#config.statsFile !== undefined) this.#pool.supervise().leaveStats(this.#final)
     process.exit(0)
