@@ -3,7 +3,6 @@
  * never ends the process; when that dies, so do the workers.
  */
 import fs from 'node:fs'
-import path from 'node:path'
 import type { Address } from './address.js'
 import { type BindOptions, bind, release } from './bind.js'
 import { Board, makeBoard } from './board.js'
@@ -17,9 +16,6 @@ import type { Group } from './sockets.js'
 import type { Launch } from './spawn.js'
 import { SLOTS, Stats } from './stats.js'
 import type { WorkerEvent } from './worker-handle.js'
-
-/** The preload of a worker, made of worker.ts by scripts/boot.js. */
-export const PRELOAD = path.join(__dirname, '../boot/worker.js')
 
 /** Listening sockets that are ours to close. */
 export interface Listening {

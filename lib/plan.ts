@@ -20,9 +20,15 @@ export interface Plan {
 /** The processes that are woken, made of ours by scripts/boot.js. */
 const boot = (name: string): string => path.join(__dirname, '../boot', name)
 
+/**
+ * node's own options for a worker: at its end forgetPreload() in worker.ts takes them out of process.execArgv. With the young
+ * generation as large as V8 lets it grow anyway, no garbage is collected before the first answer.
+ */
+export const WORKER_OPTIONS = ['--min-semi-space-size=16', '--require', boot('worker.js')]
+
 /** How a worker is started: its argument vector. The master's ends with it, for worker 0 is started beside it. */
 function workerArgv({ config, args }: Plan): string[] {
-  return [process.execPath, '--require', boot('worker.js'), config.script, ...args]
+  return [process.execPath, ...WORKER_OPTIONS, config.script, ...args]
 }
 
 export function restingArgv(plan: Plan): string[] {

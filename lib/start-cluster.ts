@@ -2,8 +2,9 @@
 import path from 'node:path'
 import type { ClusterOptions } from './cluster.js'
 import { checkHooks } from './hooks.js'
-import { Host, listenOn, PRELOAD } from './host.js'
+import { Host, listenOn } from './host.js'
 import { optionsOf } from './options.js'
+import { WORKER_OPTIONS } from './plan.js'
 import { resolveScript } from './script.js'
 
 /** @throws Misuse, Failure */
@@ -15,7 +16,7 @@ export async function startCluster({ app, args = [], ...rest }: ClusterOptions):
   const script = resolveScript(app)
   const config = { ...options, name: options.name ?? path.basename(app), script }
   const listening = await listenOn(listen, { backlog, deferAccept, ...(socketMode !== undefined && { socketMode }) })
-  const host = new Host(config, [process.execPath, '--require', PRELOAD, script, ...args], listening, hooks)
+  const host = new Host(config, [process.execPath, ...WORKER_OPTIONS, script, ...args], listening, hooks)
   await host.start()
   return host
 }

@@ -5,8 +5,9 @@ import { parseAddress } from './address.js'
 import type { AppConfig } from './config.js'
 import { Misuse } from './errors.js'
 import { checkHooks } from './hooks.js'
-import { groupOf, Host, type Listening, listenOn, PRELOAD } from './host.js'
+import { groupOf, Host, type Listening, listenOn } from './host.js'
 import { optionsOf } from './options.js'
+import { WORKER_OPTIONS } from './plan.js'
 import { posix } from './posix.js'
 import type { PreforkOptions, PreforkSocket } from './prefork.js'
 
@@ -31,7 +32,7 @@ export async function startPrefork(
   const hooks = checkHooks(Object.fromEntries(given.filter(([, hook]) => hook !== undefined)), 'Prefork')
   const config = configOf(number, options)
   const node = process.execArgv.filter(option => !option.startsWith('--inspect')) // its port is taken
-  const argv = [process.execPath, ...node, '--require', PRELOAD, config.script, ...process.argv.slice(2)]
+  const argv = [process.execPath, ...node, ...WORKER_OPTIONS, config.script, ...process.argv.slice(2)]
   return new Host(config, argv, await socketsOf(socket, host, options), hooks)
 }
 

@@ -39,6 +39,9 @@ const LATE = 1000
 /** ms between the steps of a drain. */
 const STEP = 10
 
+/** How many of node's own options are ours, this file being the last. */
+const OPTIONS = 3
+
 /** ms, as good as. */
 const FOREVER = 2 ** 31
 
@@ -167,10 +170,10 @@ function live(config: AppConfig, index: number): void {
   }
 }
 
-/** Children that the app forks, and its threads, start as they would under plain node. */
+/** Children that the app forks, and its threads, start as they would under plain node: without WORKER_OPTIONS of plan.ts. */
 function forgetPreload(): void {
   const at = process.execArgv.indexOf(__filename)
-  if (at > 0) process.execArgv.splice(at - 1, 2)
+  if (at > 0) process.execArgv.splice(at - OPTIONS + 1, OPTIONS)
 }
 
 /** With the last of lookout's that has them, who connects is refused, and another may bind. */
