@@ -71,7 +71,7 @@ export class Scaling<M extends Member> {
     this.#watchFrom(time)
     if (count <= 0) return []
     return members
-      .filter(({ ready, stats }) => ready && stats.accepted > 0 && stats.inFlight === 0)
+      .filter(({ ready, stats }) => ready && stats.accepted > 0 && isIdle(stats))
       .sort((a, b) => b.stats.startedAt - a.stats.startedAt)
       .slice(0, count)
   }
@@ -80,4 +80,9 @@ export class Scaling<M extends Member> {
     this.#since = time
     this.#leastFree = Number.POSITIVE_INFINITY
   }
+}
+
+/** What is in flight was told a second ago; what is connected is of this moment, but may be an idle keep-alive connection. */
+function isIdle({ inFlight, connections, requests }: WorkerStats): boolean {
+  return inFlight === 0 && (connections === 0 || requests > 0)
 }
