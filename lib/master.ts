@@ -128,6 +128,7 @@ class Master {
       case Signal.TERM:
         return this.#end('stopped', { final: true })
       case Signal.USR1:
+        this.#begin()
         return this.#pool.sayStats()
       case Signal.USR2:
         this.#rest.touch()

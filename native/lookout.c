@@ -21,7 +21,8 @@
  * exit   0 after TERM, INT or HUP, once the masters have drained; 128 + the signal after QUIT or a second
  *        INT, which kill them at once; 1 when it cannot go on; 2 for a bad argv.
  *
- * USR1, USR2, TTIN, TTOU, TSTP and CONT go to the masters that live. Between TSTP and CONT nobody is woken.
+ * USR1, USR2, TTIN, TTOU, TSTP and CONT go to the masters that live. Between TSTP and CONT nobody is woken; a
+ * terminal's TSTP stops us, too.
  * It never accepts, reads nothing that a client sent, allocates only while it starts, wakes an app ten times a
  * second at most, and has a timeout only while one may not be woken yet or a master has to end.
  */
@@ -221,7 +222,8 @@ static void end(int signal_number) {
   }
 }
 
-static void obey(int signal_number) {
+static void obey(const struct signalfd_siginfo *got) {
+  const int signal_number = (int)got->ssi_signo;
   switch (signal_number) {
     case SIGCHLD:
     case SIGPIPE: return;
@@ -233,6 +235,7 @@ static void obey(int signal_number) {
     case SIGCONT: held = 0; break;
   }
   for (struct app *app = apps; app < apps + app_count; app++) tell(app, signal_number);
+  if (signal_number == SIGTSTP && got->ssi_code == SI_KERNEL) raise(SIGSTOP);
 }
 
 /* What poll(2) is to wait for, and for how many ms, -1 for ever. A master that is late is killed here. */
@@ -295,7 +298,7 @@ int main(int argc, char **argv) {
     if (count < 0 && errno == EINTR) continue;
     must("poll", count);
     struct signalfd_siginfo got;
-    while (read(caught->fd, &got, sizeof got) == sizeof got) obey((int)got.ssi_signo);
+    while (read(caught->fd, &got, sizeof got) == sizeof got) obey(&got);
     reap();
     for (struct app *app = apps; app < apps + app_count && !ending; app++)
       if (called(app)) wake(app);

@@ -29,6 +29,17 @@ async function awake(workers: number, ...options: string[]): Promise<Lookout> {
   return lookout
 }
 
+/** Awake, with a request in flight that takes so many ms. */
+async function busy(ms: number, ...options: string[]): Promise<{ lookout: Lookout; slow: Promise<string> }> {
+  const lookout = await Lookout.start([...options, fixture('stopping.js')])
+  const slow = request(lookout.url, `/slow?${ms}`).then(
+    ({ body }) => body,
+    ({ code }) => code,
+  )
+  await until('in flight', () => lookout.stdout.includes('slow begins'))
+  return { lookout, slow }
+}
+
 /** A Prefork that echoes, and its port. */
 async function prefork(options: string): Promise<{ program: Program; port: number }> {
   const port = await freePort()
@@ -180,11 +191,9 @@ describe('features: workers', () => {
 
   it('INT/TERM graceful', async () => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      const lookout = await awake(1)
-      const slow = request(lookout.url, '/slow?300')
-      await until('in flight', () => open(lookout.workers[0]!).filter(name => name === 'socket:').length > 4)
+      const { lookout, slow } = await busy(300)
       lookout.signal(signal)
-      expect((await slow).body).to.equal('slow')
+      expect(await slow).to.equal('slow')
       expect(await lookout.ended).to.deep.equal({ code: 0, signal: null })
     }
   })
@@ -431,7 +440,7 @@ describe('features: the node, from both sides', () => {
   })
 
   it('Supervision: check, report, restart delay, shutdown', async () => {
-    const lookout = await awake(1, '--grace', '500ms')
+    const lookout = await awake(1)
     for (const crash of [1, 2]) {
       const [pid] = lookout.workers
       process.kill(pid!, 'SIGKILL')
@@ -442,10 +451,9 @@ describe('features: the node, from both sides', () => {
     }
     const times = lookout.stderr.match(/was killed by signal 9 after (\d+) ms/g)
     expect(times, lookout.stderr).to.have.length(2)
-    const slow = request(lookout.url, '/slow?20000').catch(({ code }) => code)
-    await until('in flight', () => open(lookout.workers[0]!).filter(name => name === 'socket:').length > 4)
+    const { lookout: other, slow } = await busy(20_000, '--grace', '500ms')
     const start = performance.now()
-    await lookout.stop()
+    await other.stop()
     expect(performance.now() - start, 'ms').to.be.within(400, 3000)
     expect(await slow).to.equal('ECONNRESET')
   })

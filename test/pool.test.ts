@@ -1,10 +1,12 @@
 /** The pool from outside: how many workers there are, what signals do to them, what is told of them, what clients are allowed. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import { expect } from 'chai'
 import { request } from './support/client.js'
-import { fixture, Lookout, temporaryFolder, until } from './support/lookout.js'
+import { BIN, cleanups, fixture, Lookout, MARK, temporaryFolder, until } from './support/lookout.js'
 
 /** A connection to it, open, with a request that has been answered where it sends one. */
 function connect(lookout: Lookout, sends = ''): Promise<net.Socket> {
@@ -130,6 +132,29 @@ describe('signals to the pool', () => {
     expect((await waiting).body).to.equal('hello')
     expect(lookout.count(/wakes/)).to.equal(1)
     await lookout.rests()
+  })
+
+  it('TSTP by Ctrl-Z stops lookout, as a shell expects, until CONT', async () => {
+    const log = path.join(temporaryFolder(), 'typescript')
+    const command = `exec ${process.execPath} ${BIN} -l localhost:0 ${fixture('plain.js')}`
+    const [name, value] = MARK.split('=') as [string, string]
+    const terminal = spawn('script', ['-qfc', command, log], {
+      env: { ...process.env, [name]: value },
+      stdio: ['pipe', 'ignore', 'inherit'],
+    })
+    const said = () => fs.readFileSync(log, 'utf8')
+    const [, pid, url] = await until('it rests', () => /lookout (\d+): .* rests at (\S+?),?\s/.exec(said()))
+    cleanups.push(async () => {
+      process.kill(Number(pid), 'SIGKILL')
+      terminal.kill('SIGKILL')
+      await once(terminal, 'close')
+    })
+    await request(url!)
+    terminal.stdin.write('\x1a')
+    await until('stopped', () => /^State:\s+T/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')))
+    await until('quiet', () => said().includes('is quiet: connections wait'))
+    process.kill(Number(pid), 'SIGCONT')
+    expect((await request(url!)).body).to.equal('hello')
   })
 
   it('USR1: the statistics on stderr, in one line of JSON', async () => {
