@@ -71,6 +71,7 @@ export class Activity {
    */
   #connections: Connection[] = []
   #many = FEW
+  readonly #handshakes = new Set<net.Socket>()
   readonly #sessions = new Set<http2.ServerHttp2Session>()
   readonly #streams = new Set<http2.ServerHttp2Stream>()
   /** ms, monotonic: when the last connection was accepted. */
@@ -91,7 +92,10 @@ export class Activity {
     slot[Field.lastActive] = now()
     diagnostics.subscribe('net.server.socket', message => {
       const { socket } = message as { socket: Connection }
-      if (socket.server?.[SERVER] && !isTls(socket.server)) this.#track(socket)
+      const { server } = socket
+      if (!server?.[SERVER]) return
+      if (isTls(server)) this.#shakesHands(socket)
+      else this.#track(socket)
     })
   }
 
@@ -107,7 +111,13 @@ export class Activity {
     watched[SERVER] = true
     this.#count(watched)
     if (isHttp(server)) this.#countRequests()
-    if (isTls(server)) server.on('secureConnection', socket => this.#track(Object.assign(socket, { server: watched })))
+    if (isTls(server)) {
+      server.on('secureConnection', socket => {
+        const { _parent: raw } = socket as tls.TLSSocket & { _parent?: net.Socket }
+        if (raw) this.#handshakes.delete(raw)
+        this.#track(Object.assign(socket, { server: watched }))
+      })
+    }
     if (isHttp2(server)) (server as http2.Http2Server).on('session', session => this.#trackSession(session))
   }
 
@@ -140,12 +150,24 @@ export class Activity {
     const begun = (connection: Connection, response: http.ServerResponse) => {
       if (!connection.server?.[SERVER]) return
       if (this.slot[Field.requests]!++ === 0) response.once('finish', this.answered)
-      if (this.#draining && response.shouldKeepAlive) response.setHeader('Connection', 'close')
+      if (this.#draining && response.shouldKeepAlive && !response.headersSent) response.setHeader('Connection', 'close')
     }
     ServerResponse.prototype.assignSocket = function (socket) {
       assignSocket.call(this, socket)
       begun(socket, this)
     }
+  }
+
+  /** Until the handshake is over, or given up, nothing else knows of a connection to a TLS server. */
+  #shakesHands(socket: net.Socket): void {
+    this.#acceptedAt = now()
+    this.#handshakes.add(socket)
+    socket.once('close', () => this.#handshakes.delete(socket))
+  }
+
+  /** Handshakes that may be expected to come to an end. */
+  get #fresh(): number {
+    return now() - this.#acceptedAt < FIRST_DATA ? this.#handshakes.size : 0
   }
 
   #track(connection: Connection): void {
@@ -195,6 +217,7 @@ export class Activity {
       ...plural(requests, 'request'),
       ...plural(upgraded, 'upgraded connection'),
       ...plural(raw, 'raw connection'),
+      ...plural(this.#fresh, 'TLS handshake'),
       ...[...holds()].map(({ reason }) => `hold: ${reason}`),
     ]
     const seen = `${this.slot[Field.requests]} ${this.slot[Field.accepted]}`
@@ -230,7 +253,7 @@ export class Activity {
     const waiting = patient ? idle.length : idle.filter(connection => !this.#end(connection)).length
     for (const session of this.#sessions) session.close()
     if (cut && requests === 0) for (const connection of this.#open()) this.#end(connection, true)
-    return { requests: requests + waiting + holds().size, others: upgraded + raw }
+    return { requests: requests + waiting + this.#fresh + holds().size, others: upgraded + raw }
   }
 
   /** Clients learn by the headers of what they are being sent that the connection ends with it. */

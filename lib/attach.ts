@@ -92,10 +92,14 @@ export function attach(
 
 /** The server's descriptor becomes a socket that is not bound: the handle, which does not poll it, has something to close. */
 function unbind(fd: number): void {
-  const other = posix.socket(posix.AF_INET)
-  posix.dup2(other, fd)
-  posix.cloexec(fd, 1)
-  posix.close(other)
+  try {
+    const other = posix.socket(posix.AF_INET)
+    posix.dup2(other, fd)
+    posix.cloexec(fd, 1)
+    posix.close(other)
+  } catch {
+    // There is no descriptor left: the address is held until this process has ended.
+  }
 }
 
 /** What Node does to the server's handle holds for the acceptor, too. */

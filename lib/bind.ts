@@ -162,9 +162,9 @@ async function bindUnix(address: Address & { kind: 'unix' }, options: BindOption
 export function release(sockets: Bound[]): void {
   for (const { fd, lock: held, path } of sockets) {
     posix.close(fd)
-    if (path) fs.unlinkSync(path)
+    if (path) fs.rmSync(path, { force: true })
     if (held === undefined) continue
-    fs.unlinkSync(`${path}.lock`)
+    fs.rmSync(`${path}.lock`, { force: true })
     fs.closeSync(held)
   }
 }

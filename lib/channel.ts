@@ -49,6 +49,8 @@ export type ToMaster =
   | { type: 'output'; text: string }
   /** Files that the app has loaded. */
   | { type: 'loaded'; files: string[] }
+  /** It will not die with the master. */
+  | { type: 'detached' }
 
 /** ms until another try when the pair is full: the other end is busy, or stopped. */
 const FULL = 10
@@ -80,7 +82,10 @@ export class Channel<Received, Sent> {
     while (this.#open) {
       const count = attempt(() => readSync(this.fd, buffer), 0)
       if (count === undefined) return
-      if (count === 0) return this.close()
+      if (count === 0) {
+        this.close()
+        return this.onGone?.()
+      }
       this.#take(this.#rest + this.#decoder.write(buffer.subarray(0, count)))
     }
   }
@@ -101,6 +106,9 @@ export class Channel<Received, Sent> {
   becomeRaw(see: (text: string) => void): void {
     this.#raw = see
   }
+
+  /** Called once the other end is gone. */
+  onGone: (() => void) | undefined
 
   /** Written at once as long as the pair has room, so that even a dying process is heard. */
   send(message: Sent): void {
@@ -147,7 +155,8 @@ function attempt(call: () => number, gone: number): number | undefined {
 
 function parse<T>(line: string): T | undefined {
   try {
-    return JSON.parse(line) as T
+    const message: unknown = JSON.parse(line)
+    return typeof message === 'object' && message !== null ? (message as T) : undefined
   } catch {
     return undefined
   }

@@ -7,7 +7,7 @@ import type { PoolStats } from './supervision.js'
  * Times, sizes and addresses are written as on the command line ('30s', '512M', 'localhost:3000'); a number is in ms, or bytes.
  * What is missing is what it is there. See lookout(1).
  */
-export interface ClusterOptions extends Hooks {
+export interface ClusterOptions extends Pick<Hooks, 'onWorkerStart' | 'onWorkerExit'> {
   /** A file that node can run, or a folder whose package.json names one. */
   app: string
   /** The app's own arguments. */
@@ -36,6 +36,8 @@ export interface ClusterOptions extends Hooks {
   /** Octal, as '660'. */
   socketMode?: string
   statsFile?: string
+  /** A module with further hooks, for the workers: a function could not reach them. */
+  hooks?: string
   /** Says nothing but failures on stderr. */
   quiet?: boolean
 }
@@ -119,7 +121,9 @@ export class Cluster {
 
   /** Accepts no more, lets everybody finish, for `grace` ms at most. */
   async stop(grace?: number): Promise<void> {
-    await this.#host?.stop(grace)
+    const host = await this.#starting?.catch(() => undefined)
+    await host?.stop(grace)
+    this.#starting = undefined
   }
 
   get #running(): Host {

@@ -18,6 +18,12 @@ const trace = tracer('fleet')
 /** ms for which a worker that is retired leaves idle connections to its clients: longer than Node itself leaves them. */
 const PATIENCE = 6000
 
+export interface FleetHooks {
+  on(event: WorkerEvent): void
+  /** A worker could not be started, which is no event of any. */
+  unstartable(why: string): void
+}
+
 export class Fleet {
   /** How many are to run. */
   wanted: number
@@ -31,7 +37,7 @@ export class Fleet {
     private readonly config: AppConfig,
     private readonly launch: Launch,
     private readonly board: Board,
-    private readonly emit: (event: WorkerEvent) => void,
+    private readonly hooks: FleetHooks,
   ) {
     this.wanted = config.workers.least
     this.#stats = new Stats(SLOTS, launch.stats)
@@ -80,7 +86,8 @@ export class Fleet {
    * @returns false when none can be started now
    */
   replace(worker: WorkerHandle): boolean {
-    if (this.wait > 0 || !worker.active || this.all.some(({ replaces }) => replaces === worker)) return false
+    if (this.wait > 0 || !this.#mayBoot() || !worker.active) return false
+    if (this.all.some(({ replaces }) => replaces === worker)) return false
     return this.#spawn(worker) !== undefined
   }
 
@@ -138,11 +145,20 @@ export class Fleet {
    * Takes over a child of ours that was started with these sockets.
    * @param since ms, monotonic: when that was
    */
-  adopt(id: number, pid: number, channel: number, since?: number): WorkerHandle {
-    const worker = new WorkerHandle(id, pid, channel, this.#stats, this.config.bootTimeout, this.emit, since)
+  adopt(id: number, pid: number, channel: number, since?: number, replaces?: WorkerHandle): WorkerHandle {
+    const worker = new WorkerHandle(
+      id,
+      pid,
+      channel,
+      this.#stats,
+      this.config.bootTimeout,
+      event => this.hooks.on(event),
+      since,
+    )
+    worker.replaces = replaces
     this.#workers.set(id, worker)
     trace('%s started', worker.identity)
-    this.emit({ type: 'started', worker })
+    this.hooks.on({ type: 'started', worker })
     return worker
   }
 
@@ -152,14 +168,14 @@ export class Fleet {
     try {
       this.#stats.clear(id)
       const { pid, channel } = spawnWorker(id, this.launch)
-      const worker = this.adopt(id, pid, channel)
-      if (replaces) worker.replaces = replaces
-      return worker
+      return this.adopt(id, pid, channel, undefined, replaces)
     } catch (error) {
       const { message } = error as Error
       this.#backoff.bootFailed(now())
       this.#failure = { what: 'a worker could not be started', message }
       this.complain(`cannot start worker ${id}: ${message}`)
+      this.board.write({ bootError: `a worker could not be started: ${message}` })
+      this.hooks.unstartable(`a worker could not be started: ${message}`)
       return undefined
     }
   }

@@ -47,12 +47,20 @@ export function run<Name extends keyof Hooks>(
   name: Name,
   ...values: Parameters<NonNullable<Hooks[Name]>>
 ): void {
-  const failed = (error: unknown) =>
-    say(`hook ${name} pid ${process.pid}`, `failed: ${error instanceof Error ? error.message : error}`)
+  const failed = (error: unknown) => say(`hook ${name} pid ${process.pid}`, `failed: ${describe(error)}`)
   try {
     const result: unknown = (hooks[name] as ((...values: unknown[]) => unknown) | undefined)?.(...values)
     if (result instanceof Promise) result.catch(failed)
   } catch (error) {
     failed(error)
+  }
+}
+
+/** Whatever was thrown. */
+function describe(error: unknown): string {
+  try {
+    return String(error instanceof Error ? error.message : error)
+  } catch {
+    return 'something that is no text'
   }
 }

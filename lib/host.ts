@@ -3,19 +3,26 @@
  * never ends the process; when that dies, so do the workers.
  */
 import fs from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Address } from './address.js'
 import { type BindOptions, bind, release } from './bind.js'
 import { Board, makeBoard } from './board.js'
 import { type AppConfig, encode } from './config.js'
 import { workerEnvironment } from './environment.js'
-import { Failure } from './errors.js'
+import { Failure, Misuse } from './errors.js'
 import type { Hooks } from './hooks.js'
 import { Pool } from './pool.js'
 import { posix } from './posix.js'
 import type { Group } from './sockets.js'
 import type { Launch } from './spawn.js'
 import { SLOTS, Stats } from './stats.js'
-import type { WorkerEvent } from './worker-handle.js'
+import type { WorkerEvent, WorkerHandle } from './worker-handle.js'
+
+/** ms, as long as a timer can be. */
+export const FOREVER = 2 ** 31 - 1
+
+/** ms that workers have to hear that they are on their own. */
+const DETACH = 1000
 
 /** Listening sockets that are ours to close. */
 export interface Listening {
@@ -27,9 +34,11 @@ export interface Listening {
 
 /** @throws Failure naming the address, the error and who holds it */
 export async function listenOn(addresses: Address[], options: BindOptions): Promise<Listening> {
+  if (addresses.length === 0) throw new Misuse('cannot listen: there is no address')
   const bound = await bind(addresses, options)
+  const sockets = bound.flat() // closed once
   const groups = bound.map(sockets => ({ ...groupOf(sockets[0]!.fd), fds: sockets.map(({ fd }) => fd) }))
-  return { groups, urls: bound.map(([first]) => first!.url), close: () => release(bound.flat()) }
+  return { groups, urls: bound.map(([first]) => first!.url), close: () => release(sockets.splice(0)) }
 }
 
 /** A listening socket that somebody else has made; it becomes ours. */
@@ -46,7 +55,10 @@ export class Host {
   readonly #board = makeBoard(1)
   readonly #stats = new Stats(SLOTS)
   readonly #ready: Promise<void>
+  readonly #detached = new WeakSet<WorkerHandle>()
   #listening: Listening
+  #retry: NodeJS.Timeout | undefined
+  #reloading: Promise<void> = Promise.resolve()
   #state: 'starting' | 'running' | 'ending' | 'ended' = 'starting'
   #settle!: { resolve(): void; reject(error: Error): void; end(): void }
 
@@ -69,7 +81,11 @@ export class Host {
       this.#settle = { resolve, reject, end }
     })
     const board = new Board(this.#board)
-    const events = { on: (event: WorkerEvent) => this.#on(event), failing: () => this.#tryLater() }
+    const events = {
+      on: (event: WorkerEvent) => this.#on(event),
+      failing: () => this.#tryLater(),
+      unstartable: (why: string) => this.#failed(why),
+    }
     this.pool = new Pool(config, this.#launch, board, events, hooks)
     board.write({ pid: process.pid, wakes: 1, changedAt: Date.now(), why: 'it never rests' })
   }
@@ -95,6 +111,7 @@ export class Host {
   }
 
   #on({ type, worker }: WorkerEvent): void {
+    if (type === 'detached') this.#detached.add(worker)
     if (type === 'ready' && this.#state === 'starting') {
       this.#state = 'running'
       this.pool.supervise()
@@ -103,22 +120,29 @@ export class Host {
     if (type !== 'ended') return
     if (this.#state === 'ending') this.#leave()
     if (this.#state !== 'starting' || worker.readyAt !== undefined) return
-    const { bootError } = this.pool.board.read()
-    this.#settle.reject(new Failure(`cannot start ${this.config.name}: ${bootError}`))
+    this.#failed(this.pool.board.read().bootError)
+  }
+
+  /** The first worker has not come to listen: there will be no other. */
+  #failed(why: string): void {
+    if (this.#state !== 'starting') return
+    this.#settle.reject(new Failure(`cannot start ${this.config.name}: ${why}`))
     void this.stopNow()
   }
 
   /** It had worked before: who connects waits. */
   #tryLater(): void {
-    if (this.#state === 'running') setTimeout(() => this.pool.reconcile(), this.pool.fleet.wait + 1)
+    if (this.#state !== 'running') return
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => this.pool.reconcile(), this.pool.fleet.wait + 10)
   }
 
   /** Lets everybody finish what they have, for `grace` ms at most. */
   stop(grace = this.config.grace): Promise<void> {
-    if (this.#state === 'starting' || this.#state === 'running') this.#listening.close()
+    if (!(grace >= 0)) throw new Misuse(`cannot stop within ${grace} ms: a number from 0 is wanted`)
     if (this.#state === 'ended') return this.ended
-    this.#state = 'ending'
-    this.pool.end({ grace, patience: 0, final: true, cut: false })
+    this.#leaveSockets()
+    this.pool.end({ grace: Math.min(grace, FOREVER), patience: 0, final: true, cut: false })
     this.#leave()
     return this.ended
   }
@@ -131,19 +155,43 @@ export class Host {
   }
 
   /** The workers accept no more, finish what they have, and go, whatever becomes of us; nobody waits for them. */
-  detach(): void {
-    this.#listening.close()
-    this.#state = 'ending'
+  async detach(): Promise<void> {
+    if (this.#state === 'ended') return
+    this.#leaveSockets()
     this.pool.abandon()
-    for (const worker of this.pool.fleet.all) worker.detach()
+    const workers = this.pool.fleet.all
+    for (const worker of workers) worker.detach()
+    const end = performance.now() + DETACH
+    // Until it has read that, a worker would still die with us.
+    while (workers.some(worker => worker.alive && !this.#detached.has(worker)) && performance.now() < end)
+      await sleep(5)
     this.#close()
+  }
+
+  #leaveSockets(): void {
+    if (this.#state === 'starting') this.#settle.reject(new Failure(`cannot start ${this.config.name}: it was stopped`))
+    if (this.#state !== 'ending') this.#listening.close()
+    this.#state = 'ending'
+    clearTimeout(this.#retry)
+  }
+
+  /** @throws Failure where it does not run */
+  #check(): void {
+    if (this.#state !== 'running') throw new Failure(`cannot restart ${this.config.name}: it does not run`)
   }
 
   /**
    * Replaces all workers by such that have another configuration, or other sockets.
    * @throws Failure with the reason; the others then go on as they are
    */
-  async reload(config: AppConfig, listening?: Listening): Promise<void> {
+  reload(config: AppConfig, listening?: Listening): Promise<void> {
+    const reloading = this.#reloading.then(() => this.#reload(config, listening)) // one after the other
+    this.#reloading = reloading.catch(() => {})
+    return reloading
+  }
+
+  async #reload(config: AppConfig, listening?: Listening): Promise<void> {
+    this.#check()
     const before = { config: { ...this.config }, listening: this.#listening }
     this.#become(config, listening ?? before.listening)
     try {
@@ -168,6 +216,7 @@ export class Host {
    * @throws Failure with the reason; the others then go on as they are
    */
   async restart(): Promise<string> {
+    this.#check()
     const { failed, text } = await new Promise<{ failed: boolean; text: string }>(resolve => {
       this.pool.restart.begin((failed, text) => resolve({ failed, text }))
       this.pool.reconcile()

@@ -95,9 +95,9 @@ class Master {
   #begin(): void {
     if (this.#hasBegun) return
     this.#hasBegun = true
-    const { pid, wakes, failures } = this.#board.read()
+    const { pid, wakes, failures, restartsBegun } = this.#board.read()
     const killed = pid === 0 ? 0 : 1 // the one before us did not say that it went
-    const counts = { wakes: wakes + 1, failures: failures + killed }
+    const counts = { wakes: wakes + 1, failures: failures + killed, restartsEnded: restartsBegun }
     this.#board.write({ pid: process.pid, ...counts, changedAt: Date.now(), why: 'it boots' })
     this.#pool.supervise()
   }
@@ -131,6 +131,7 @@ class Master {
         this.#begin()
         return this.#pool.sayStats()
       case Signal.USR2:
+        this.#begin()
         this.#rest.touch()
         this.#pool.restart.begin()
         return this.#pool.reconcile()
@@ -152,6 +153,7 @@ class Master {
     switch (event.type) {
       case 'started':
       case 'late':
+      case 'detached':
         return
       case 'ready':
         this.#rest.touch()

@@ -1,5 +1,7 @@
 /** What code in a worker may know of it: told by the preload, asked by the library, which is another copy of this module. */
 
+import type { Hooks } from './hooks.js'
+
 const KEY = Symbol.for('lookout.worker')
 
 export interface Membership {
@@ -9,6 +11,8 @@ export interface Membership {
   prefork: number | undefined
   /** How many addresses it listens on. */
   addresses: number
+  /** What is called in it: more may be added. */
+  hooks: Hooks
   /** Whether its master is gone. */
   isOrphaned(): boolean
 }

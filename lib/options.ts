@@ -279,10 +279,11 @@ function libraryValue(name: string, value: unknown): unknown {
   const entry = (TABLE as Record<string, Entry>)[name]
   if (!entry) throw new Misuse(`there is no option ${name}`)
   if (entry.repeat) return [value].flat().map(one => entry.parse?.(`${one}`))
-  if (typeof value === 'string' || name === 'workers') return valueFrom(entry, `${value}`, name)
-  if (typeof value === 'number' && !(value >= 0))
-    throw new Misuse(`cannot use ${name}: a number from 0 is wanted, not ${value}`)
-  return value
+  if (typeof value === 'boolean' && !entry.parse) return value
+  if (typeof value !== 'string' && typeof value !== 'number')
+    throw new Misuse(`cannot use ${name}: it is of no use as ${typeof value}`)
+  const isTime = typeof value === 'number' && entry.parse === parseTime
+  return valueFrom(entry, isTime ? `${value}ms` : `${value}`, name)
 }
 
 export interface Parsed {

@@ -23,6 +23,8 @@ export interface PoolHooks {
   isHeld?(): boolean
   /** There is no worker, and none may be started yet. */
   failing?(): void
+  /** A worker could not be started. */
+  unstartable?(why: string): void
   /** ms until the app may rest; Infinity: never. */
   remaining?(): number
 }
@@ -41,7 +43,10 @@ export class Pool {
     private readonly hooks: PoolHooks,
     private readonly userHooks: Hooks = {},
   ) {
-    this.fleet = new Fleet(config, launch, board, event => this.#on(event))
+    this.fleet = new Fleet(config, launch, board, {
+      on: event => this.#on(event),
+      unstartable: why => this.#unstartable(why),
+    })
     this.restart = new Restart(this.fleet, board, text => this.say(text))
   }
 
@@ -74,7 +79,8 @@ export class Pool {
       case 'ready':
         this.say(`${worker.identity} ready in ${duration(now() - worker.startedAt)}`)
         if (worker.replaces) this.fleet.retire(worker.replaces, `${worker.identity} takes its place`, true)
-        this.restart.ready(worker)
+        worker.replaces = undefined // else the newest would keep all that were before it
+        this.restart.ready()
         break
       case 'late':
         worker.fault ??= { message: `It did not listen within ${duration(this.config.bootTimeout)}.` }
@@ -90,6 +96,11 @@ export class Pool {
     if (event.type === 'ready' || event.type === 'ended') this.reconcile()
   }
 
+  #unstartable(why: string): void {
+    this.restart.unstartable(why)
+    this.hooks.unstartable?.(why)
+  }
+
   #lost(worker: WorkerHandle, ending: Ending): void {
     this.fleet.lost(worker, ending)
     if (worker.readyAt === undefined) this.restart.failed(worker, this.board.read().bootError)
@@ -102,20 +113,24 @@ export class Pool {
     clearTimeout(this.#retry)
     if (wait === 0) this.fleet.fill()
     else if (isReady) this.#retry = setTimeout(() => this.reconcile(), wait).unref()
-    this.restart.next()
+    this.restart.proceed()
     if (this.fleet.active.length === 0) this.hooks.failing?.()
   }
 
   /** One worker more or fewer; the youngest goes. */
   want(count: number): void {
-    const { active } = this.fleet
     this.fleet.wanted = Math.min(MAX_WORKERS, Math.max(1, count))
-    const youngest = active.filter(({ replaces }) => !replaces?.active).sort((a, b) => b.startedAt - a.startedAt)
-    for (const worker of youngest.slice(0, Math.max(0, active.length - this.fleet.wanted))) {
-      this.fleet.retire(worker, 'one worker fewer is wanted')
-    }
+    this.#retireSurplus()
     this.say(`wants ${this.fleet.wanted} worker${this.fleet.wanted === 1 ? '' : 's'}`)
     this.reconcile()
+  }
+
+  #retireSurplus(): void {
+    const counted = this.fleet.active.filter(({ replaces }) => !replaces?.active)
+    const youngest = counted.sort((a, b) => b.startedAt - a.startedAt)
+    for (const worker of youngest.slice(0, Math.max(0, counted.length - this.fleet.wanted))) {
+      this.fleet.retire(worker, 'fewer workers are wanted')
+    }
   }
 
   /** The statistics, on stderr. */
@@ -127,6 +142,7 @@ export class Pool {
   reconfigured(): void {
     const { least, most } = this.config.workers
     this.fleet.wanted = Math.min(most, Math.max(least, this.fleet.wanted))
+    this.#retireSurplus()
     this.#supervision?.end()
     this.#supervision = undefined
     this.supervise()
@@ -135,6 +151,7 @@ export class Pool {
   /** Nobody is looked after any more. */
   abandon(): void {
     this.#isEnding = true
+    this.restart.leave()
     this.#supervision?.end()
   }
 

@@ -1,7 +1,7 @@
 /** Preforked processes for any protocol over TCP or unix sockets. After parallel_server's Prefork. */
 import net from 'node:net'
 import { healthy, unhealthy } from './health.js'
-import type { Hooks } from './hooks.js'
+import { type Hooks, run } from './hooks.js'
 import type { Host } from './host.js'
 import { membership } from './membership.js'
 import type { PoolStats } from './supervision.js'
@@ -113,14 +113,15 @@ export class Prefork {
     const host = await this.#started()
     const { configOf, socketsOf, isSocket } = require('./start-prefork.js') as typeof import('./start-prefork.js')
     const socket = isSocket(first) ? first : undefined
-    this.#options = { ...this.#options, ...(socket === undefined ? (first as PreforkOptions) : options) }
-    const config = configOf(this.#number, this.#options)
-    await host.reload(config, socket === undefined ? undefined : await socketsOf(socket, undefined, this.#options))
+    const wanted = { ...this.#options, ...(socket === undefined ? (first as PreforkOptions) : options) }
+    const config = configOf(this.#number, wanted)
+    await host.reload(config, socket === undefined ? undefined : await socketsOf(socket, undefined, wanted))
+    this.#options = wanted
   }
 
   /** Accepts no more and waits until every connection is served. */
   async stop(): Promise<void> {
-    const { FOREVER } = require('./start-prefork.js') as typeof import('./start-prefork.js')
+    const { FOREVER } = require('./host.js') as typeof import('./host.js')
     await (await this.#started()).stop(FOREVER)
   }
 
@@ -131,7 +132,7 @@ export class Prefork {
 
   /** The processes accept no more, serve what they have and go, even after this one has ended: start() resolves at once. */
   async detachChildren(): Promise<void> {
-    ;(await this.#started()).detach()
+    await (await this.#started()).detach()
   }
 
   /** The processes, and what has become of them so far. */
@@ -148,9 +149,11 @@ export class Prefork {
 /** In a child: the preload gives a server each of the sockets, in order, and counts its connections. */
 function serve(
   handler: PreforkHandler,
-  { id, addresses, isOrphaned }: NonNullable<ReturnType<typeof membership>>,
+  { id, addresses, isOrphaned, hooks: preload }: NonNullable<ReturnType<typeof membership>>,
   hooks: Hooks,
 ): void {
+  Object.assign(preload, onlyHooks(hooks))
+  run(hooks, 'onStart')
   const child: PreforkChild = {
     id,
     pid: process.pid,
@@ -169,9 +172,14 @@ function serve(
       await result
     } catch (error) {
       if (!hooks.onError) console.error(error)
-      hooks.onError?.(error, undefined)
+      run(hooks, 'onError', error, undefined)
     }
     if (!socket.destroyed) socket.end()
   }
   for (let address = 0; address < addresses; address++) net.createServer(connected).listen()
+}
+
+/** What the preload calls in a child. */
+function onlyHooks({ onReload, onError }: Hooks): Hooks {
+  return { ...(onReload && { onReload }), ...(onError && { onError }) }
 }

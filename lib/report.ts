@@ -21,10 +21,10 @@ export function report(send: Send, watch: boolean, divert: () => void): { done()
   process.on('uncaughtExceptionMonitor', (error: unknown) => {
     const survives = process.listenerCount('uncaughtException') > 0 || process.hasUncaughtExceptionCaptureCallback()
     if (survives) return
-    const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined }
+    const { message, stack } = error instanceof Error ? error : { message: error, stack: undefined }
     process.off('exit', sendLoaded)
     sendLoaded()
-    send({ type: 'fault', fault: { message, ...(stack !== undefined && { stack }) } })
+    send({ type: 'fault', fault: { message: text(message), ...(typeof stack === 'string' && { stack }) } })
     divert()
   })
   if (watch)
@@ -33,6 +33,15 @@ export function report(send: Send, watch: boolean, divert: () => void): { done()
     done() {
       for (const undo of restore) undo()
     },
+  }
+}
+
+/** Whatever was thrown. */
+function text(message: unknown): string {
+  try {
+    return String(message)
+  } catch {
+    return 'something that is no text'
   }
 }
 

@@ -9,12 +9,13 @@ import type { WorkerHandle } from './worker-handle.js'
 type Done = (failed: boolean, text: string) => void
 
 export class Restart {
-  #state: 'none' | 'running' | 'again' = 'none'
+  #state: 'none' | 'running' | 'over' = 'none'
+  /** Those that are still to be replaced; the first is being replaced. */
   #old: WorkerHandle[] = []
   #total = 0
-  /** Who waits for this one's end, and who for that of the next. */
+  /** Who waits for this one's end, and who for that of the next; undefined: there is no next. */
   #waiting: Done[] = []
-  #later: Done[] = []
+  #next: Done[] | undefined
 
   /** @param say gets what a person wants to know of it */
   constructor(
@@ -23,64 +24,71 @@ export class Restart {
     private readonly say: (text: string) => void,
   ) {}
 
-  get isRunning(): boolean {
-    return this.#state !== 'none'
-  }
-
   /**
    * Begins; one that is asked for meanwhile comes after it.
    * @param done called once it has ended
    */
   begin(done?: Done): void {
-    if (done) this.#later.push(done)
-    if (this.isRunning) {
-      this.#state = 'again'
-      return
-    }
-    this.#waiting = this.#later.splice(0)
+    if (this.#state === 'over') return done?.(true, 'it was stopped meanwhile')
+    this.#next = [...(this.#next ?? []), ...(done ? [done] : [])]
+    if (this.#state === 'running') return
+    this.#waiting = this.#next
+    this.#next = undefined
     this.#state = 'running'
-    this.#old = this.fleet.active
+    this.#old = this.fleet.active.filter(({ replaces }) => !replaces?.active)
     this.#total = this.#old.length
     this.board.add({ restartsBegun: 1 })
     this.say('restarts')
-    this.next()
+    if (this.#total === 0) this.fleet.retryNow() // the app fails: the next worker decides
+    this.proceed()
   }
 
-  /** Something has changed: goes on where it can. Without any worker, the app failed: then the next one decides. */
-  next(): void {
-    if (!this.isRunning) return
+  /** Something has changed: goes on where it can. */
+  proceed(): void {
+    if (this.#state !== 'running' || this.#total === 0 || this.fleet.all.some(isReplacement)) return
     this.#old = this.#old.filter(worker => worker.active)
     const [worker] = this.#old
-    if (this.#total === 0) this.fleet.retryNow()
-    else if (!worker) this.#end(true, `restarted ${this.#total} worker${this.#total === 1 ? '' : 's'}`)
-    else this.fleet.replace(worker)
+    if (worker) this.fleet.replace(worker)
+    else this.#end(true, `restarted ${this.#total} worker${this.#total === 1 ? '' : 's'}`)
   }
 
-  /** A worker listens. */
-  ready(worker: WorkerHandle): void {
-    if (this.#total === 0 && this.isRunning) this.#end(true, 'the app, which had failed, is ready')
-    else if (worker.replaces) this.next()
+  /** A worker listens, and the one that it replaces is about to go. */
+  ready(): void {
+    if (this.#state === 'running' && this.#total === 0) this.#end(true, 'the app, which had failed, is ready')
+    else this.proceed()
   }
 
-  /** A worker ended before it listened, which is what a new one must not do. */
+  /** A worker did not come to listen. */
   failed(worker: WorkerHandle, why: string): void {
-    if (!this.isRunning || (worker.replaces !== this.#old[0] && this.#total > 0)) return
-    const done = this.#total - this.#old.length
+    if (this.#total === 0 || worker.replaces) this.unstartable(why)
+  }
+
+  /** A worker that was wanted could not be had. */
+  unstartable(why: string): void {
+    if (this.#state !== 'running') return
+    const done = this.#total - this.#old.filter(worker => worker.active).length
     this.#end(false, `${why}; ${done} of ${this.#total} workers were restarted, the others are as they were`)
   }
 
   /** The app goes to rest, or ends: what comes next is new. */
   leave(): void {
-    if (this.isRunning) this.#end(true, 'the app went to rest meanwhile: the next connection loads it anew')
+    const late = [...this.#waiting.splice(0), ...(this.#next ?? [])]
+    this.#next = undefined
+    if (this.#state === 'running') this.#end(true, 'the app went to rest meanwhile: the next connection loads it anew')
+    this.#state = 'over'
+    for (const done of late) done(true, 'it was stopped meanwhile')
   }
 
   #end(well: boolean, text: string): void {
-    const again = this.#state === 'again'
     this.#state = 'none'
     this.board.write({ restart: text, restartFailed: well ? 0 : 1 })
     this.board.add({ restartsEnded: 1 })
     this.say(well ? text : `restart failed: ${text}`)
     for (const done of this.#waiting.splice(0)) done(!well, text)
-    if (again) this.begin()
+    if (this.#next) this.begin()
   }
+}
+
+function isReplacement({ state, replaces }: WorkerHandle): boolean {
+  return state === 'starting' && replaces !== undefined
 }

@@ -11,9 +11,6 @@ import { WORKER_OPTIONS } from './plan.js'
 import { posix } from './posix.js'
 import type { PreforkOptions, PreforkSocket } from './prefork.js'
 
-/** ms, as good as. */
-export const FOREVER = 2 ** 31 - 1
-
 /** ms from the watchdog's signal to the end. */
 const LADDER = 60_000
 
@@ -96,8 +93,9 @@ export async function socketsOf(
     return listenOn([parseAddress(text)], { backlog: listenBacklog, deferAccept: false })
   }
   const groups = [socket].flat().map(one => groupOf(takeOver(one)))
+  const fds = groups.flatMap(group => group.fds)
   const close = () => {
-    for (const fd of groups.flatMap(({ fds }) => fds)) posix.close(fd)
+    for (const fd of fds.splice(0)) posix.close(fd) // once
   }
   return {
     groups,

@@ -3,6 +3,7 @@
  * too many; and what it tells about all that. Loaded after the first answer: nobody waits for it.
  */
 import fs from 'node:fs'
+import { Backoff } from './backoff.js'
 import type { Board, Latency } from './board.js'
 import { duration, now } from './clock.js'
 import type { AppConfig } from './config.js'
@@ -54,6 +55,8 @@ export class Supervision {
   readonly #interval: number
   readonly #watchdog: Watchdog<WorkerHandle>
   readonly #scaling: Scaling<{ ready: boolean; stats: WorkerHandle['stats']; worker: WorkerHandle }> | undefined
+  /** A fresh worker that is no better is not replaced at once. */
+  readonly #sick = new Backoff()
   #timer: NodeJS.Timeout | undefined
   #toldAt = Number.NEGATIVE_INFINITY
   #complained = false
@@ -78,8 +81,7 @@ export class Supervision {
     const killed = this.#killWhoHangs(time)
     const ready = this.fleet.active.filter(({ state }) => state === 'ready')
     for (const worker of ready) {
-      const why = due(this.config, worker.stats, worker.jitter, time)
-      if (why && this.fleet.replace(worker)) this.fleet.complain(`${worker.identity} is replaced: it ${why}`)
+      this.#replaceIfDue(worker, time)
     }
     this.#scale(time)
     // Where nothing works, the next try waits for somebody to ask.
@@ -87,6 +89,13 @@ export class Supervision {
     if (time - this.#toldAt < INTERVAL) return
     this.#toldAt = time
     this.tell()
+  }
+
+  #replaceIfDue(worker: WorkerHandle, time: number): void {
+    const reason = due(this.config, worker.stats, worker.jitter, time)
+    if (!reason || (reason.sick && this.#sick.remaining(time) > 0) || !this.fleet.replace(worker)) return
+    if (reason.sick) this.#sick.crashed(time, time - (worker.readyAt ?? time))
+    this.fleet.complain(`${worker.identity} is replaced: it ${reason.why}`)
   }
 
   end(): void {
@@ -114,7 +123,8 @@ export class Supervision {
       .filter(({ replaces }) => !replaces?.active)
       .map(worker => ({ worker, ready: worker.state === 'ready', stats: worker.stats }))
     const { start, retire } = this.#scaling.decide(members, backlogOf(this.groups), time)
-    this.fleet.wanted = Math.max(this.config.workers.least, members.length + start - retire.length)
+    const { least, most } = this.config.workers
+    this.fleet.wanted = Math.min(most, Math.max(least, members.length + start - retire.length))
     for (const { worker } of retire) this.fleet.retire(worker, 'there is room without it')
   }
 
@@ -141,11 +151,11 @@ export class Supervision {
     const { pid, wakes, failures, requests, changedAt, why, bootError, restart, firstRequest } = this.board.read()
     const { all } = this.fleet
     const time = now()
-    const date = (ms: number) => new Date(Date.now() - (time - ms)).toISOString()
+    const date = (ms: number) => new Date(Date.now() - (time - Math.min(ms, time))).toISOString() // whatever was written
     return {
       name: this.config.name,
       state: pid === 0 ? 'rests' : 'awake',
-      since: new Date(changedAt).toISOString(),
+      since: new Date(Math.min(changedAt, Date.now())).toISOString(),
       why,
       ...(pid !== 0 && { master: pid }),
       wakes,
@@ -170,7 +180,7 @@ export class Supervision {
 
   /** The last word of this master; lookout itself has removed the file where it is to end. */
   leaveStats(final: boolean): void {
-    if (final) fs.rmSync(this.config.statsFile!, { force: true })
+    if (final) discard(this.config.statsFile!)
     else this.writeStats()
   }
 
@@ -186,7 +196,16 @@ export class Supervision {
     } catch (error) {
       if (!this.#complained) this.fleet.complain(`cannot write ${statsFile}: ${causeOf(error)}`)
       this.#complained = true // once is enough for as long as it lasts
-      fs.rmSync(temporary, { force: true })
+      discard(temporary)
     }
+  }
+}
+
+/** A file that may be there, and may be gone. */
+function discard(file: string): void {
+  try {
+    fs.rmSync(file, { force: true })
+  } catch {
+    // Where it cannot be removed it could not be written either, which was said.
   }
 }

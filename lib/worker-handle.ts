@@ -16,6 +16,7 @@ export type WorkerEvent = { worker: WorkerHandle } & (
   | { type: 'answered'; at: number }
   | { type: 'quieted'; active: number; why: string[] }
   | { type: 'loaded'; files: string[] }
+  | { type: 'detached' }
   /** `asked`: it was told to; else it crashed. */
   | { type: 'ended'; ending: Ending; asked: boolean }
 )
@@ -39,7 +40,7 @@ export class WorkerHandle {
   /** What the app holds itself awake for. */
   holds: string[] = []
   /** The one whose place it is to take once it is ready. */
-  replaces?: WorkerHandle
+  replaces: WorkerHandle | undefined
   /** 0 to 1, its own: spreads over time what is due for several workers at once. */
   readonly jitter = Math.random()
   #report = ''
@@ -126,6 +127,7 @@ export class WorkerHandle {
   /** Its event loop hangs, so there is nothing to be asked of it: a signal, then the end `grace` ms later. */
   giveUp(signal: number, grace: number): void {
     this.state = 'stopping'
+    this.shared.slot(this.id)[Field.accepting] = 0
     this.signal(signal)
     this.#killAt(grace)
   }
@@ -158,7 +160,7 @@ export class WorkerHandle {
   #receive(message: ToMaster): void {
     switch (message.type) {
       case 'ready':
-        this.served = message.served
+        this.served = list(message.served).map(Number)
         if (this.state !== 'starting') return
         this.state = 'ready'
         this.readyAt = now()
@@ -168,24 +170,26 @@ export class WorkerHandle {
         return this.emit({
           type: 'quieted',
           worker: this,
-          active: message.active ?? Number.POSITIVE_INFINITY,
-          why: message.why,
+          active: Number(message.active ?? Number.POSITIVE_INFINITY),
+          why: list(message.why),
         })
       case 'fault':
-        this.fault = message.fault
+        this.fault = { ...message.fault, message: String(message.fault?.message) }
         return this.#channel.becomeRaw(text => {
           this.#report = (this.#report + text).slice(0, REPORT)
         })
       case 'output':
-        this.output = (this.output + message.text).slice(-TAIL)
+        this.output = (this.output + String(message.text)).slice(-TAIL)
         return
       case 'answered':
-        return this.emit({ type: 'answered', worker: this, at: message.at })
+        return this.emit({ type: 'answered', worker: this, at: Number(message.at) })
       case 'holds':
-        this.holds = message.reasons
+        this.holds = list(message.reasons)
         return
       case 'loaded':
-        return this.emit({ type: 'loaded', worker: this, files: message.files })
+        return this.emit({ type: 'loaded', worker: this, files: list(message.files) })
+      case 'detached':
+        return this.emit({ type: 'detached', worker: this })
     }
   }
 
@@ -215,4 +219,9 @@ export class WorkerHandle {
     this.#channel.close()
     this.state = 'ended'
   }
+}
+
+/** Texts, whatever a worker has sent. */
+function list(value: unknown): string[] {
+  return Array.isArray(value) ? value.map(String) : []
 }

@@ -42,6 +42,9 @@ const STEP = 10
 /** How many of node's own options are ours, this file being the last. */
 const OPTIONS = 3
 
+/** ms that a worker whose master is gone has to finish. */
+const ORPHAN = 500
+
 /** ms, as good as. */
 const FOREVER = 2 ** 31
 
@@ -77,7 +80,7 @@ function live(config: AppConfig, index: number): void {
     config.watch,
     () => posix.dup2(fd, 2),
   )
-  const hooks = loadHooks(config.hooks)
+  const hooks = { ...loadHooks(config.hooks) }
   process.on('uncaughtExceptionMonitor', error => run(hooks, 'onError', error, activity.onlyRequest))
   const { acceptors, taken } = captureListen(groups, admit, listening)
   memory.write(index, { pid: process.pid, startedAt: now() })
@@ -86,7 +89,16 @@ function live(config: AppConfig, index: number): void {
     prefork: config.prefork,
     addresses: groups.length,
     isOrphaned: () => !channel.isOpen,
+    hooks,
   })
+  let stopped = false
+  // The kernel has us killed with the master, but no more where we have changed our user.
+  channel.onGone = () => {
+    if (detached) return
+    setTimeout(() => process.kill(process.pid, 'SIGKILL'), ORPHAN).unref()
+    obey({ type: 'stop', grace: ORPHAN, patience: 0, final: true, cut: true })
+  }
+  let detached = false
   run(hooks, 'onStart')
   serveExport(config.script, () => acceptors.size > 0)
 
@@ -135,17 +147,22 @@ function live(config: AppConfig, index: number): void {
     trace('%o', message)
     switch (message.type) {
       case 'quiet':
+        if (stopped) return
         channel.keepAlive(true) // a socket that is not polled would not
         accept(false)
         return look()
       case 'resume':
+        if (stopped) return
         accept(true)
         channel.keepAlive(false)
         return
       case 'detach':
         posix.prctl(posix.PR_SET_PDEATHSIG, 0)
+        detached = true
+        channel.send({ type: 'detached' })
         return obey({ type: 'stop', grace: FOREVER, patience: 0, final: false, cut: false })
       case 'stop':
+        stopped = true
         if (message.reload) run(hooks, 'onReload')
         clearInterval(timer)
         channel.keepAlive(false)

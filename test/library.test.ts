@@ -73,9 +73,9 @@ describe('Cluster', () => {
     const start = (options: string) =>
       program.tell(`new Cluster({ app: ${app('plain.js')}, listen: 'localhost:0', quiet: true, ${options} }).start()`)
     expect(await start("workers: '3:2'")).to.equal('failed cannot use workers: MIN is at most MAX, and 3 is above 2')
-    expect(await start('grace: -1')).to.equal('failed cannot use grace: a number from 0 is wanted, not -1')
+    expect(await start('grace: -1')).to.equal('failed cannot use grace: a time is 30, 30s, 500ms, 5m or 1h, not "-1ms"')
     expect(await start('colour: 1')).to.equal('failed there is no option colour')
-    expect(await start("onStart: 'now'")).to.equal('failed Cluster: onStart is not a function')
+    expect(await start("onWorkerStart: 'now'")).to.equal('failed Cluster: onWorkerStart is not a function')
     expect(await start("app: '/nowhere/app.js'")).to.match(/^failed cannot .*\/nowhere\/app.js/)
     const broken = path.join(temporaryFolder(), 'broken.js')
     fs.writeFileSync(broken, 'throw new Error("not today")')
@@ -298,5 +298,59 @@ describe('the examples', () => {
     expect(await closed).to.match(/Hello, Ada at (::ffff:)?127\.0\.0\.1\. This is process \d+\.\n$/)
     program.child.kill('SIGTERM')
     expect(await program.ended).to.deep.equal({ code: 0, signal: null })
+  })
+})
+
+describe('the library, stopped in the middle of things', () => {
+  const options = `{ app: ${JSON.stringify(fixture('slow-start.js'))}, listen: 'localhost:0', quiet: true }`
+
+  it('while a Cluster starts: it is stopped once it has', async () => {
+    const program = Program.start(`
+      const cluster = new Cluster(${options})
+      cluster.start().then(() => say('up'), error => say(error.message))
+      setTimeout(() => cluster.stop().then(() => say('stopped')), 300)`)
+    await program.line(/^stopped$/m)
+    expect(program.children).to.deep.equal([])
+  })
+
+  it('while a Prefork starts, and twice', async () => {
+    const port = await freePort()
+    const program = Program.start(`
+      const prefork = new Prefork(${port}, { minProcesses: 2 })
+      prefork.start(() => {}).catch(error => say(error.message))
+      setTimeout(() => Promise.all([prefork.stop(), prefork.stop(), prefork.detachChildren()]).then(() => say('stopped')), 5)`)
+    await program.line(/^stopped$/m)
+    await program.line(/^cannot start program.js: it was stopped$/m)
+    expect(program.children).to.deep.equal([])
+  })
+
+  it('nothing is restarted or reloaded afterwards, and all who wait are told', async () => {
+    const program = Program.start(`
+      const cluster = new Cluster({ app: ${JSON.stringify(fixture('plain.js'))}, listen: 'localhost:0', workers: 2, quiet: true })
+      cluster.start().then(() => say('up'))`)
+    await program.line(/^up$/m)
+    const told = program.tell(
+      'Promise.allSettled([cluster.restart(), cluster.restart(), cluster.stop()]).then(results => results.map(({ status }) => status))',
+    )
+    expect(await told).to.equal('done rejected,rejected,fulfilled')
+    expect(await program.tell('cluster.restart()')).to.equal('failed cannot restart plain.js: it does not run')
+  })
+
+  it('a worker that cannot be started is a failure at once', async () => {
+    const program = Program.start('')
+    const long = `'x'.repeat(200_000)`
+    const start = `new Cluster({ app: ${JSON.stringify(fixture('plain.js'))}, args: [${long}], listen: 'localhost:0', quiet: true }).start()`
+    expect(await program.tell(start)).to.match(/^failed cannot start plain.js: a worker could not be started: ./)
+  })
+
+  it('a Prefork that is given fewer processes has fewer', async () => {
+    const port = await freePort()
+    const program = Program.start(`
+      const prefork = new Prefork(${port}, { minProcesses: 4, maxProcesses: 4, standbyThreads: 0 })
+      prefork.start(() => {})`)
+    await until('four', () => program.children.length === 4)
+    expect(await program.tell('prefork.reload({ minProcesses: 0 })')).to.match(/^failed cannot use minProcesses/)
+    expect(await program.tell('prefork.reload({ minProcesses: 2, maxProcesses: 2 })')).to.equal('done undefined')
+    await until('two', () => program.children.length === 2)
   })
 })

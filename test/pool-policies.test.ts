@@ -125,11 +125,11 @@ describe('limits policy', () => {
   it('says why a worker is due', () => {
     expect(due(none, stats({ requests: 1e9, rss: 1e12 }), 0, 1e12)).to.equal(undefined)
     expect(due({ ...none, maxUse: 10 }, stats({ requests: 9 }), 0, 0)).to.equal(undefined)
-    expect(due({ ...none, maxUse: 10 }, stats({ requests: 10 }), 0, 0)).to.equal('has served 10 requests')
-    expect(due({ ...none, maxUse: 10 }, stats({ accepted: 10 }), 0, 0)).to.equal('has served 10 requests')
-    expect(due({ ...none, maxRss: 2 ** 20 }, stats({ rss: 2 ** 21 }), 0, 0)).to.equal('uses 2 MB')
-    expect(due({ ...none, maxLifetime: 60_000 }, stats({ startedAt: 5 }), 0, 60_005)).to.equal('is 60 s old')
-    expect(due(none, stats({ status: 3 }), 0, 0)).to.equal('says that it is unhealthy: 3')
+    expect(due({ ...none, maxUse: 10 }, stats({ requests: 10 }), 0, 0)?.why).to.equal('has served 10 requests')
+    expect(due({ ...none, maxUse: 10 }, stats({ accepted: 10 }), 0, 0)?.why).to.equal('has served 10 requests')
+    expect(due({ ...none, maxRss: 2 ** 20 }, stats({ rss: 2 ** 21 }), 0, 0)?.why).to.equal('uses 2 MB')
+    expect(due({ ...none, maxLifetime: 60_000 }, stats({ startedAt: 5 }), 0, 60_005)?.why).to.equal('is 60 s old')
+    expect(due(none, stats({ status: 3 }), 0, 0)?.why).to.equal('says that it is unhealthy: 3')
   })
 
   it('spreads what is due by a tenth', () => {

@@ -161,3 +161,32 @@ describe('lookout restart', () => {
     }
   })
 })
+
+describe('a restart that is interrupted', () => {
+  it('by the death of the master ends, and the next one works', async () => {
+    const { file } = app('here')
+    const lookout = await awake(file, 2)
+    const first = restart(lookout.pid)
+    await lookout.line(/restarts$/m)
+    process.kill(lookout.master!, 'SIGKILL')
+    expect((await first).code).to.equal(0)
+    await lookout.line(/killed by signal 9/)
+    await request(lookout.url)
+    await until('ready', () => lookout.workers.length === 2)
+    expect(await restart(lookout.pid)).to.include({ code: 0, stdout: 'restarted 2 workers\n' })
+  })
+
+  it('by TTOU keeps the worker that serves', async () => {
+    const { file, become } = app('here')
+    const lookout = await awake(file, 1)
+    const [first] = lookout.workers
+    become('setTimeout(() => { throw new Error("late") }, 500)')
+    const result = restart(lookout.pid)
+    await lookout.line(/restarts$/m)
+    lookout.signal('SIGTTOU')
+    await lookout.line(/wants 1 worker$/m)
+    expect((await result).stderr).to.match(/late; 0 of 1 workers were restarted/)
+    expect(lookout.workers).to.deep.equal([first])
+    expect((await request(lookout.url)).body).to.equal('here')
+  })
+})

@@ -1,5 +1,6 @@
 /** What becomes of workers that die, hang, or are due to be replaced, while others serve. */
 import fs from 'node:fs'
+import net from 'node:net'
 import { expect } from 'chai'
 import { request } from './support/client.js'
 import { failures, load } from './support/load.js'
@@ -154,7 +155,59 @@ describe('a hostile worker', () => {
     })
     expect(shown.pid, 'the one that the master knows').to.equal(pid)
     expect(shown.requests).to.equal(Number.MAX_SAFE_INTEGER)
+    lookout.signal('SIGUSR1')
+    await lookout.line(/^master \d+: \{"name"/m)
     expect((await request(lookout.url)).status).to.equal(200)
     expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
+  })
+})
+
+describe('what an app sends its master by mistake', () => {
+  it('is taken for what it may be: an error without a message ends nobody else', async () => {
+    const folder = temporaryFolder()
+    const file = `${folder}/app.js`
+    fs.writeFileSync(
+      file,
+      `require('node:http').createServer((request, response) => {
+        if (request.url === '/') return response.end('fine')
+        setImmediate(() => { throw Object.assign(new Error(), { message: { toString: null } }) })
+      }).listen(3000)`,
+    )
+    const lookout = await Lookout.start(['-w', '2', file])
+    await request(lookout.url)
+    await ready(lookout, 2)
+    const { master } = lookout
+    await request(lookout.url, '/boom').catch(() => {})
+    await ready(lookout, 3)
+    expect(lookout.master).to.equal(master)
+    expect((await request(lookout.url)).body).to.equal('fine')
+  })
+})
+
+describe('pipelined requests', () => {
+  it('are answered by a worker that is to go, though the next answer is ready before its turn', async () => {
+    const folder = temporaryFolder()
+    const file = `${folder}/app.js`
+    fs.writeFileSync(
+      file,
+      `require('node:http').createServer((request, response) => {
+        if (request.url === '/now') return response.end('second')
+        response.write('first')
+        setTimeout(() => response.end('.'), 1500)
+      }).listen(3000)`,
+    )
+    const lookout = await Lookout.start([file])
+    const { hostname, port } = new URL(lookout.url.replace('localhost', '127.0.0.1'))
+    const socket = net.connect(Number(port), hostname)
+    let text = ''
+    socket.setEncoding('latin1').on('data', chunk => {
+      text += chunk
+    })
+    socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /now HTTP/1.1\r\nHost: a\r\n\r\n')
+    await until('the first has begun', () => text.includes('first'))
+    lookout.signal('SIGUSR2')
+    await new Promise(resolve => socket.once('close', resolve))
+    expect(text).to.include('second')
+    expect(lookout.stderr).not.to.include('ERR_HTTP_HEADERS_SENT')
   })
 })

@@ -62,8 +62,9 @@ function openBoard(pid: number): Board | undefined {
   }
 }
 
-function isAwake(pid: number): boolean {
-  return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim() !== ''
+/** '' at rest. */
+function masterOf(pid: number): string {
+  return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
 }
 
 /** @throws Misuse, or Failure with what went wrong: the app then serves as before */
@@ -74,6 +75,7 @@ export async function run(args: string[]): Promise<void> {
   }
   const { pid, pidfd, board } = find(target)
   const { restartsBegun } = board.read()
+  const master = masterOf(pid)
   posix.pidfdKill(pidfd, SIGUSR2)
   for (;;) {
     if (!posix.pidfdKill(pidfd, 0)) throw new Failure(`cannot restart ${target}: it has ended`)
@@ -83,7 +85,8 @@ export async function run(args: string[]): Promise<void> {
       if (restartFailed) throw new Failure(`cannot restart ${target}: ${restart}`)
       return console.log(restart)
     }
-    if (!isAwake(pid)) return console.log('it rests: the next connection loads it anew')
+    // Another master than the one that was told has loaded the app since.
+    if (master === '' || masterOf(pid) !== master) return console.log('it rests: the next connection loads it anew')
     await sleep(LOOK)
   }
 }
