@@ -1,7 +1,7 @@
 /** What the processes of an app get as their environment, made of ours. */
 import { cacheFolder } from './cache-folder.js'
 import { INTERNAL } from './config.js'
-import { environmentName, TABLE } from './options.js'
+import { environmentName, TABLE } from './option-table.js'
 import { addon } from './posix.js'
 import type { Group } from './sockets.js'
 

@@ -5,15 +5,15 @@
  * Loaded in a process that lookout did not start (a child or a thread of the app), it does nothing.
  */
 
-import type http from 'node:http'
 import type net from 'node:net'
 import type { Admission } from './acceptor.js'
 import { Activity } from './activity.js'
 import { Balance } from './balance.js'
-import { Channel, type Stop, type ToMaster, type ToWorker } from './channel.js'
+import { Channel, type ToMaster, type ToWorker } from './channel.js'
 import { now } from './clock.js'
 import { saveCompiled } from './compile-cache.js'
 import { type AppConfig, inherited } from './config.js'
+import { drainer } from './drain.js'
 import { status } from './health.js'
 import { holds } from './hold.js'
 import { loadHooks, run } from './hooks.js'
@@ -26,18 +26,13 @@ import { posix } from './posix.js'
 import { report } from './report.js'
 import { backlogOf, inherit, scrub } from './sockets.js'
 import { Field, SLOTS, Stats } from './stats.js'
+import { limitTime } from './time-limits.js'
 
 /** ms after the app was loaded for it to listen by itself, before its export is served. */
 const LISTENS_BY_ITSELF = 1000
 
 /** ms between two measurements of what this process uses. */
 const MEASURED = 1000
-
-/** ms between Node's own looks for requests that are late, where an option sets how late they may be. */
-const LATE = 1000
-
-/** ms between the steps of a drain. */
-const STEP = 10
 
 /** How many of node's own options are ours, this file being the last. */
 const OPTIONS = 3
@@ -47,12 +42,6 @@ const ORPHAN = 500
 
 /** ms, as good as. */
 const FOREVER = 2 ** 31
-
-/** Its number, everywhere: node:os, which knows it, is not loaded for that. */
-const SIGTERM = 15
-
-/** How much of the grace requests may take, before the app's SIGTERM handlers run all the same. */
-const DRAIN = 0.8
 
 const config = inherited(process.env)
 if (config && process.env.LOOKOUT_WORKER !== undefined) live(config, Number(process.env.LOOKOUT_WORKER))
@@ -196,47 +185,6 @@ function forgetPreload(): void {
 /** With the last of lookout's that has them, who connects is refused, and another may bind. */
 function closeSockets(fds: number[]): void {
   for (const fd of fds) posix.close(fd)
-}
-
-/**
- * Finishes what is in flight, then lets the app's own SIGTERM handlers end it; the master kills what is late.
- * @returns begins it; called again, there is less patience
- */
-function drainer(activity: Activity): (how: Stop) => void {
-  let deadline = Number.POSITIVE_INFINITY
-  let patience = Number.POSITIVE_INFINITY
-  let cut = false
-  let state: 'none' | 'draining' | 'told' = 'none'
-  const step = () => {
-    const time = now()
-    const { requests, others } = activity.drain({ patient: time < patience, cut })
-    if (state === 'draining' && (requests === 0 || time > deadline)) {
-      state = 'told'
-      // Emitted, not sent: nothing might be left that keeps the process waiting for a signal.
-      if ((process as NodeJS.EventEmitter).emit('SIGTERM', 'SIGTERM', SIGTERM)) return
-    }
-    if (requests + others > 0) setTimeout(step, STEP)
-    else process.exit()
-  }
-  return how => {
-    const time = now()
-    deadline = Math.min(deadline, time + how.grace * DRAIN)
-    patience = Math.min(patience, time + Math.min(how.patience, how.grace * DRAIN))
-    cut ||= how.cut
-    if (state !== 'none') return
-    state = 'draining'
-    step()
-  }
-}
-
-/** The options' time limits, where they are given, are the server's. */
-function limitTime(server: net.Server, { headerTimeout, requestTimeout, keepAliveTimeout }: AppConfig): void {
-  const limited = server as http.Server & { connectionsCheckingInterval?: number }
-  if (limited.headersTimeout === undefined) return // it speaks no HTTP
-  if (headerTimeout !== undefined) limited.headersTimeout = headerTimeout
-  if (requestTimeout !== undefined) limited.requestTimeout = requestTimeout
-  if (keepAliveTimeout !== undefined) limited.keepAliveTimeout = keepAliveTimeout
-  if (headerTimeout !== undefined || requestTimeout !== undefined) limited.connectionsCheckingInterval = LATE
 }
 
 /** An app that has been loaded and does not listen may have exported what it serves with. */

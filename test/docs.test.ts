@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
-import { environmentName, TABLE } from '../lib/options.js'
+import { environmentName, TABLE } from '../lib/option-table.js'
 import { BIN, ROOT } from './support/lookout.js'
 
 const PAGE = path.join(ROOT, 'man/lookout.1')
