@@ -1,7 +1,10 @@
 /** Phased restarts: USR2, and `lookout restart`, which waits for the end of one. */
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import fs from 'node:fs'
+import net from 'node:net'
 import path from 'node:path'
+import tls from 'node:tls'
 import { expect } from 'chai'
 import { request } from './support/client.js'
 import { failures, load } from './support/load.js'
@@ -33,6 +36,12 @@ function app(text: string, ms = 0): { file: string; become(source: string): void
 function serving(text: string, ms = 0): string {
   const answer = `response.end(${JSON.stringify(text)})`
   return `require('node:http').createServer((request, response) => ${ms ? `setTimeout(() => ${answer}, ${ms})` : answer}).listen(3000)`
+}
+
+/** How many sockets a process has open: its two listeners, its channel, the server's own copy, then connections. */
+function sockets(pid: number): number {
+  const fds = fs.readdirSync(`/proc/${pid}/fd`)
+  return fds.filter(fd => fs.readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith('socket:')).length
 }
 
 async function awake(file: string, workers: number, options: string[] = []): Promise<Lookout> {
@@ -104,6 +113,22 @@ describe('a phased restart', () => {
     expect((await restart(lookout.pid)).code).to.equal(0)
     expect(isAlive(first!)).to.equal(true)
     expect((await slow).body).to.equal('slow')
+    await until('gone', () => !isAlive(first!))
+  })
+
+  it('leaves a TLS handshake that has begun to the worker that has it', async () => {
+    const lookout = await Lookout.start(['--no-defer-accept', '-l', '127.0.0.1:0', fixture('https-slow.js')])
+    const socket = net.connect(lookout.port, '127.0.0.1')
+    await until('ready', () => lookout.count(/worker \d+ pid \d+ ready/) === 1)
+    const [first] = lookout.workers
+    await until('accepted', () => sockets(first!) > 4)
+    expect((await restart(lookout.pid)).code).to.equal(0)
+    expect(isAlive(first!)).to.equal(true)
+    const secure = tls.connect({ socket, rejectUnauthorized: false })
+    secure.write('GET /?100 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+    const [answer] = await once(secure, 'data')
+    expect(answer.toString()).to.match(/^HTTP\/1\.1 200 /)
+    secure.destroy()
     await until('gone', () => !isAlive(first!))
   })
 
