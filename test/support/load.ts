@@ -10,6 +10,9 @@ export interface Load {
   stop(): Promise<Record<Outcome, number>>
 }
 
+/** How many failures are kept as text. */
+const FEW = 5
+
 interface LoadOptions {
   clients: number
   keepAlive: boolean
@@ -22,16 +25,17 @@ export function load(url: string, { clients, keepAlive, path = '/', right = ok }
   const counts: Record<Outcome, number> = { ok: 0, refused: 0, reset: 0, cut: 0, timeout: 0, wrong: 0, other: 0 }
   const agent = keepAlive ? new http.Agent({ keepAlive: true, maxSockets: clients }) : false
   const errors: string[] = []
+  const note = (error: string) => errors.length < FEW && errors.push(error)
   let going = true
   const client = async () => {
     while (going) {
       try {
         const reply = await request(url, path, { agent, timeout: 30_000 })
         counts[right(reply) ? 'ok' : 'wrong']++
-        if (!right(reply)) errors.push(`${reply.status} ${reply.body.slice(0, 100)}`)
+        if (!right(reply)) note(`${reply.status} ${reply.body.slice(0, 100)}`)
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException
-        errors.push(`${code} ${message}`)
+        note(`${code} ${message}`)
         if (code === 'ECONNREFUSED') counts.refused++
         else if (code === 'ECONNRESET') counts[message === 'socket hang up' ? 'cut' : 'reset']++
         else counts.other++
