@@ -10,8 +10,12 @@ export function filesIn(stack: string): string[] {
 }
 
 function stamp(file: string): string {
-  const status = fs.statSync(file, { throwIfNoEntry: false })
-  return status ? `${status.mtimeMs} ${status.size} ${status.ino}` : ''
+  try {
+    const { mtimeMs, size, ino } = fs.statSync(file)
+    return `${mtimeMs} ${size} ${ino}`
+  } catch {
+    return '' // not there, not to be looked at, or no path: an app says which it has loaded
+  }
 }
 
 export class Changes {

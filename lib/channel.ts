@@ -55,6 +55,9 @@ export type ToMaster =
 /** ms until another try when the pair is full: the other end is busy, or stopped. */
 const FULL = 10
 
+/** Characters of a message at most: there is an end to what a worker may have its master keep. */
+const LONGEST = 1 << 24
+
 /** The most that is read at a time, bytes. */
 const CHUNK = 65_536
 
@@ -99,6 +102,7 @@ export class Channel<Received, Sent> {
       this.receive(message)
     }
     this.#rest = this.#raw ? '' : text.slice(from)
+    if (this.#rest.length > LONGEST) return this.close()
     this.#raw?.(text.slice(from))
   }
 

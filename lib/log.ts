@@ -4,19 +4,37 @@
  */
 import fs from 'node:fs'
 
-export function say(who: string, text: string): void {
-  write(`${who}: ${text}\n`)
+/** syslog's, which the journal keeps where it is told by the number before a line: sd-daemon(3). */
+const LEVELS = { error: 3, warning: 4, info: 6 } as const
+
+export type Level = keyof typeof LEVELS
+
+export function say(who: string, text: string, level: Level = 'info'): void {
+  write(`${who}: ${text}\n`, level)
 }
 
-/** Text on stderr as it is. */
-export function write(text: string): void {
+/** Text on stderr, a line or several. */
+export function write(text: string, level: Level): void {
   try {
-    fs.writeSync(2, text)
+    fs.writeSync(2, isJournal() ? text.replace(/^(?=.)/gm, `<${LEVELS[level]}>`) : text)
   } catch (error) {
     // A closed or full log must not stop the service; whoever reads it sees the gap.
     if (!['EPIPE', 'EAGAIN', 'EIO', 'ENOSPC', 'EBADF'].includes((error as NodeJS.ErrnoException).code ?? ''))
       throw error
   }
+}
+
+let journal: boolean | undefined
+
+/** Whether stderr is the journal: then JOURNAL_STREAM names its device and inode. */
+function isJournal(): boolean {
+  if (journal !== undefined) return journal
+  journal = false
+  if (process.env.JOURNAL_STREAM) {
+    const { dev, ino } = fs.fstatSync(2)
+    journal = process.env.JOURNAL_STREAM === `${dev}:${ino}`
+  }
+  return journal
 }
 
 /** `trace('format %o', value)` for the role; does nothing unless DEBUG names it. */

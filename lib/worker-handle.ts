@@ -160,7 +160,7 @@ export class WorkerHandle {
   #receive(message: ToMaster): void {
     switch (message.type) {
       case 'ready':
-        this.served = list(message.served).map(Number)
+        this.served = list(message.served, 'number')
         if (this.state !== 'starting') return
         this.state = 'ready'
         this.readyAt = now()
@@ -170,24 +170,24 @@ export class WorkerHandle {
         return this.emit({
           type: 'quieted',
           worker: this,
-          active: Number(message.active ?? Number.POSITIVE_INFINITY),
-          why: list(message.why),
+          active: number(message.active),
+          why: list(message.why, 'string'),
         })
       case 'fault':
-        this.fault = { ...message.fault, message: String(message.fault?.message) }
+        this.fault = faultOf(message.fault)
         return this.#channel.becomeRaw(text => {
           this.#report = (this.#report + text).slice(0, REPORT)
         })
       case 'output':
-        this.output = (this.output + String(message.text)).slice(-TAIL)
+        this.output = (this.output + text(message.text)).slice(-TAIL)
         return
       case 'answered':
-        return this.emit({ type: 'answered', worker: this, at: Number(message.at) })
+        return this.emit({ type: 'answered', worker: this, at: number(message.at) })
       case 'holds':
-        this.holds = list(message.reasons)
+        this.holds = list(message.reasons, 'string')
         return
       case 'loaded':
-        return this.emit({ type: 'loaded', worker: this, files: list(message.files) })
+        return this.emit({ type: 'loaded', worker: this, files: list(message.files, 'string') })
       case 'detached':
         return this.emit({ type: 'detached', worker: this })
     }
@@ -196,7 +196,7 @@ export class WorkerHandle {
   /** What node said of the exception goes where it was meant to go, and is the best account of it. */
   #passOn(): void {
     if (!this.fault || this.#report === '') return
-    write(this.#report)
+    write(this.#report, 'error')
     this.fault.stack = this.#report.replace(/\n+Node\.js v\S+\s*$/, '').trim()
   }
 
@@ -221,7 +221,23 @@ export class WorkerHandle {
   }
 }
 
-/** Texts, whatever a worker has sent. */
-function list(value: unknown): string[] {
-  return Array.isArray(value) ? value.map(String) : []
+/** What a worker was to send, whatever it has sent: nothing of it is converted, for that could call what is no method. */
+function list(value: unknown, type: 'string'): string[]
+function list(value: unknown, type: 'number'): number[]
+function list(value: unknown, type: string): unknown[] {
+  return Array.isArray(value) ? value.filter(element => typeof element === type) : []
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+function faultOf(value: unknown): Fault {
+  const { message, stack } = (value ?? {}) as Record<string, unknown>
+  return { message: text(message), ...(typeof stack === 'string' && { stack }) }
+}
+
+/** Infinity where it is none. */
+function number(value: unknown): number {
+  return typeof value === 'number' ? value : Number.POSITIVE_INFINITY
 }
