@@ -20,6 +20,9 @@ export interface Hooks {
 
 const NAMES: readonly (keyof Hooks)[] = ['onStart', 'onReload', 'onWorkerStart', 'onWorkerExit', 'onError']
 
+/** What a module exports besides. */
+const MODULE = ['__esModule', 'module.exports']
+
 /**
  * Takes the hooks out of what a module exports, or an options object has.
  * @throws TypeError naming what is no hook, or no function
@@ -27,18 +30,28 @@ const NAMES: readonly (keyof Hooks)[] = ['onStart', 'onReload', 'onWorkerStart',
 export function checkHooks(from: object, where: string): Hooks {
   const { default: inner, ...outer } = from as Record<string, unknown>
   const exported = typeof inner === 'object' && inner !== null ? { ...outer, ...inner } : outer
-  for (const [name, value] of Object.entries(exported)) {
-    if (name === '__esModule' || name === 'module.exports') continue
+  const given = Object.entries(exported).filter(([name, value]) => value !== undefined && !MODULE.includes(name))
+  for (const [name, value] of given) {
     if (!NAMES.includes(name as keyof Hooks))
       throw new TypeError(`${where}: there is no hook ${name}, but ${NAMES.join(', ')}`)
     if (typeof value !== 'function') throw new TypeError(`${where}: ${name} is not a function`)
   }
-  return exported as Hooks
+  return Object.fromEntries(given)
 }
 
 /** @throws what loading the module throws, or TypeError */
 export function loadHooks(file: string | undefined): Hooks {
   return file === undefined ? {} : checkHooks(require(file) as object, file)
+}
+
+/** The same, for who can do without: where they cannot be loaded no worker comes to be either, and says why to who asks. */
+export function hooksOf(file: string | undefined): Hooks {
+  try {
+    return loadHooks(file)
+  } catch (error) {
+    say(`master ${process.pid}`, `cannot load --hooks: ${(error as Error).message.split('\n', 1)[0]}`, 'error')
+    return {}
+  }
 }
 
 /** Calls one. What it throws is said, and stops nothing; a promise that it returns is watched in the same way. */
@@ -47,7 +60,7 @@ export function run<Name extends keyof Hooks>(
   name: Name,
   ...values: Parameters<NonNullable<Hooks[Name]>>
 ): void {
-  const failed = (error: unknown) => say(`hook ${name} pid ${process.pid}`, `failed: ${describe(error)}`)
+  const failed = (error: unknown) => say(`hook ${name} pid ${process.pid}`, `failed: ${describe(error)}`, 'error')
   try {
     const result: unknown = (hooks[name] as ((...values: unknown[]) => unknown) | undefined)?.(...values)
     if (result instanceof Promise) result.catch(failed)

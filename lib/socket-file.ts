@@ -4,30 +4,14 @@
  */
 import fs from 'node:fs'
 import { Failure } from './errors.js'
+import { lockFile } from './lock-file.js'
 import { posix } from './posix.js'
 
-/** Opens and locks the file beside a socket's path. It says who holds it; whoever takes it away holds it, too. */
+/** Takes the lock beside a socket's path. `left`: a lookout that was killed had it. */
 export function lock(path: string): { fd: number; left: boolean } {
-  const file = `${path}.lock`
-  for (;;) {
-    const left = fs.existsSync(file) // by a lookout that was killed, if it is not locked
-    const fd = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW, 0o600)
-    try {
-      posix.flock(fd)
-      const there = fs.statSync(file, { throwIfNoEntry: false })
-      if (there?.ino === fs.fstatSync(fd).ino) {
-        fs.ftruncateSync(fd)
-        fs.writeSync(fd, `${process.pid}\n`, 0)
-        return { fd, left }
-      }
-    } catch (error) {
-      const holder = fs.readFileSync(file, 'latin1').trim()
-      fs.closeSync(fd)
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
-      throw new Failure(`cannot bind ${path}: EADDRINUSE (another lookout, pid ${holder})`)
-    }
-    fs.closeSync(fd) // its last holder removed it between our open and our lock
-  }
+  const lock = lockFile(`${path}.lock`, 0o600)
+  if ('holder' in lock) throw new Failure(`cannot bind ${path}: EADDRINUSE (another lookout, pid ${lock.holder})`)
+  return lock
 }
 
 /** Whether somebody listens at a socket file. We hold its lock, so it is no lookout that this would wake. */
