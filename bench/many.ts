@@ -9,21 +9,20 @@ const [count, script] = process.argv.slice(2) as [string, string]
 /** Words of the program itself: its name, READY, QUIET, FIRST, BOARD, FILEC. */
 const OWN = 6
 
-/** Above whatever is open now, or was inherited. */
-const FIRST = 1024
+/** The lowest socket: below it are standard input, output and error, and the board. */
+const FIRST = 4
 
 const { listen, backlog, deferAccept, ...config } = optionsOf({ quiet: true })
 const board = makeBoard(Number(count))
-for (const fd of [0, 1, 2, board]) posix.cloexec(fd, 0) // Node marks all that it inherits
+const fds = [0, 1, 2, board]
 const argv: string[] = []
 for (let index = 0; index < Number(count); index++) {
   const fd = posix.socket(posix.AF_INET)
   posix.bind(fd, posix.AF_INET, '127.0.0.1', 0)
   posix.listen(fd, 4096)
-  posix.cloexec(posix.dup(fd, FIRST + index), 0)
-  posix.close(fd)
+  fds.push(fd)
   const app = { ...config, script, name: `app${index}` }
-  const plan = restingArgv({ ready: '', first: FIRST, board, files: [], config: app, groups: [1], args: [] })
+  const plan = restingArgv({ ready: '', first: FIRST, board: 3, files: [], config: app, groups: [1], args: [] })
   argv.push(...plan.slice(argv.length === 0 ? 0 : OWN)) // once
 }
-posix.exec(resting, argv, [`PATH=${process.env.PATH}`])
+posix.exec(resting, argv, [`PATH=${process.env.PATH}`], fds)

@@ -4,12 +4,15 @@ import { Misuse } from './errors.js'
 
 export type Address =
   /** No host: every address of the machine, IPv6 and IPv4. */
-  { kind: 'tcp'; text: string; host?: string; port: number } | { kind: 'unix'; text: string; path: string }
+  | { kind: 'tcp'; text: string; host?: string; port: number }
+  | { kind: 'unix'; text: string; path: string }
+  /** A socket that is given to us, by what it is called: see activation.ts. */
+  | { kind: 'name'; text: string; name: string }
 
 /** The most bytes of a unix socket's path (sun_path, with its NUL). */
 const MAX_PATH = 107
 
-const FORMS = 'PORT, HOST:PORT, [V6]:PORT, /path or unix:/path'
+const FORMS = 'PORT, HOST:PORT, [V6]:PORT, /path, unix:/path or name=NAME'
 
 /** @throws Misuse naming the text and what is wrong with it */
 export function parseAddress(text: string): Address {
@@ -20,6 +23,11 @@ export function parseAddress(text: string): Address {
       throw new Misuse(`cannot listen on ${text}: the path is longer than ${MAX_PATH} bytes`)
     }
     return { kind: 'unix', text: file, path: file }
+  }
+  if (text.startsWith('name=')) {
+    const name = text.slice('name='.length)
+    if (!/^[^:\s]+$/.test(name)) throw new Misuse(`cannot listen on ${text}: a name has no colon and no space`)
+    return { kind: 'name', text, name }
   }
   const match = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?(\d+)$/.exec(text)
   if (!match) throw new Misuse(`cannot listen on ${JSON.stringify(text)}: an address is ${FORMS}`)

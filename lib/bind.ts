@@ -6,12 +6,15 @@ import dns from 'node:dns/promises'
 import fs from 'node:fs'
 import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Address } from './address.js'
+import type { Address as Anything } from './address.js'
 import { now } from './clock.js'
 import { causeOf, Failure, Misuse } from './errors.js'
 import { holdersOf, nameHolder } from './holders.js'
 import { posix } from './posix.js'
 import { listenUnix, lock } from './socket-file.js'
+
+/** What can be bound. */
+export type Address = Exclude<Anything, { kind: 'name' }>
 
 export interface BindOptions {
   backlog: number

@@ -60,7 +60,7 @@ const size = (apps: number) => apps * SLOT
 
 /** A new board, as a descriptor. */
 export function makeBoard(apps: number): number {
-  return posix.memfd(size(apps))
+  return posix.memfd('lookout', size(apps))
 }
 
 export class Board {

@@ -4,6 +4,9 @@ export function now(): number {
   return seconds * 1000 + nanoseconds / 1e6
 }
 
+/** ms, as long as a timer can be. */
+export const FOREVER = 2 ** 31 - 1
+
 /** A duration as a person would say it: 61 ms, 2.5 s, 30 s, 5 min. */
 export function duration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`

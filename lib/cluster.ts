@@ -86,6 +86,7 @@ export class Cluster {
     for (const signal of SIGNALS) process.on(signal, obey)
     await host.ended
     for (const signal of SIGNALS) process.off(signal, obey)
+    this.#starting = undefined
   }
 
   #obey(host: Host, signal: NodeJS.Signals): void {

@@ -36,6 +36,8 @@ export interface AppConfig {
   keepAliveTimeout?: number
   watch: boolean
   quiet: boolean
+  /** The sockets were given to us, by systemd or its like: nothing of ours rests. */
+  given?: boolean
   /** Absolute, as the next. */
   statsFile?: string
   /** A module: see hooks.ts. */
@@ -58,6 +60,9 @@ export const INTERNAL = [
   'LISTEN_PID',
   'LISTEN_FDNAMES',
   'LISTEN_PIDFDID',
+  'NOTIFY_SOCKET',
+  'WATCHDOG_USEC',
+  'WATCHDOG_PID',
   'LOOKOUT_APP',
   'LOOKOUT_ADDON',
   'LOOKOUT_CACHE',

@@ -18,6 +18,22 @@ export function appEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 
 /** The same for workers that we start ourselves, with these sockets. */
 export function workerEnvironment(env: NodeJS.ProcessEnv, groups: Group[]): NodeJS.ProcessEnv {
-  const names = groups.flatMap(({ fds }, index) => fds.map(() => `listen${index}`))
-  return { ...appEnvironment(env), LISTEN_FDS: `${names.length}`, LISTEN_FDNAMES: names.join(':') }
+  const counts = groups.map(({ fds }) => fds.length)
+  const sum = counts.reduce((sum, count) => sum + count, 0)
+  return { ...appEnvironment(env), LISTEN_FDS: `${sum}`, LISTEN_FDNAMES: socketNames(counts) }
+}
+
+/** LISTEN_FDNAMES: one name an address, which may have several sockets. */
+export function socketNames(counts: number[]): string {
+  return counts.flatMap((count, index) => Array<string>(count).fill(`listen${index}`)).join(':')
+}
+
+/** What a service manager tells the process that it started, and is meant for no other: see service.ts. */
+export function serviceEnvironment({
+  NOTIFY_SOCKET,
+  WATCHDOG_USEC,
+  WATCHDOG_PID,
+}: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const given = Object.entries({ NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID })
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined))
 }

@@ -7,7 +7,7 @@ import type { Board } from './board.js'
 import { Changes, filesIn } from './changes.js'
 import { duration, now } from './clock.js'
 import type { AppConfig } from './config.js'
-import { say, tracer } from './log.js'
+import { type Level, say, tracer } from './log.js'
 import type { Failing } from './page.js'
 import { type Launch, spawnWorker } from './spawn.js'
 import { SLOTS, Stats } from './stats.js'
@@ -180,8 +180,8 @@ export class Fleet {
     }
   }
 
-  complain(text: string): void {
-    say(`master ${process.pid}`, text)
+  complain(text: string, level: Level = 'error'): void {
+    say(`master ${process.pid}`, text, level)
   }
 }
 

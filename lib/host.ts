@@ -4,22 +4,19 @@
  */
 import fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Address } from './address.js'
-import { type BindOptions, bind, release } from './bind.js'
+import { type Address, type BindOptions, bind, release } from './bind.js'
 import { Board, makeBoard } from './board.js'
+import { FOREVER } from './clock.js'
 import { type AppConfig, encode } from './config.js'
 import { workerEnvironment } from './environment.js'
 import { Failure, Misuse } from './errors.js'
 import type { Hooks } from './hooks.js'
 import { Pool } from './pool.js'
 import { posix } from './posix.js'
-import type { Group } from './sockets.js'
+import { type Group, groupOf } from './sockets.js'
 import type { Launch } from './spawn.js'
 import { SLOTS, Stats } from './stats.js'
 import type { WorkerEvent, WorkerHandle } from './worker-handle.js'
-
-/** ms, as long as a timer can be. */
-export const FOREVER = 2 ** 31 - 1
 
 /** ms that workers have to hear that they are on their own. */
 const DETACH = 1000
@@ -39,12 +36,6 @@ export async function listenOn(addresses: Address[], options: BindOptions): Prom
   const sockets = bound.flat() // closed once
   const groups = bound.map(sockets => ({ ...groupOf(sockets[0]!.fd), fds: sockets.map(({ fd }) => fd) }))
   return { groups, urls: bound.map(([first]) => first!.url), close: () => release(sockets.splice(0)) }
-}
-
-/** A listening socket that somebody else has made; it becomes ours. */
-export function groupOf(fd: number): Group {
-  const [family, address, port] = posix.getsockname(fd)
-  return { fds: [fd], port, ...(family === posix.AF_UNIX && { path: address }) }
 }
 
 export class Host {

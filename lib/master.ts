@@ -5,16 +5,17 @@
  * pool.ts keeps the workers, rest.ts knows when to rest. What happens comes in here as an event, a worker's or a signal to
  * lookout, and is acted on.
  */
-import fs from 'node:fs'
 import { Board } from './board.js'
-import { duration } from './clock.js'
+import { duration, now } from './clock.js'
 import { type AppConfig, inherited } from './config.js'
-import { type Hooks, loadHooks } from './hooks.js'
-import { say, tracer } from './log.js'
+import { hooksOf } from './hooks.js'
+import { tracer } from './log.js'
 import { Pool } from './pool.js'
-import { Control, posix } from './posix.js'
+import { posix } from './posix.js'
 import { Rest } from './rest.js'
-import { type Inherited, inherit, scrub } from './sockets.js'
+import { Service } from './service.js'
+import { hear, hearAll, hold, Signal } from './signals.js'
+import { type Inherited, inherit, scrub, urlOf } from './sockets.js'
 import type { StandIn } from './stand-in.js'
 import type { WorkerEvent } from './worker-handle.js'
 
@@ -26,23 +27,13 @@ const ORPHAN_GRACE = 500
 /** ms after the start for which supervision can wait: nothing is to come between a wake and its answer. */
 const LATER = 500
 
-/** The numbers by which lookout passes on what signal it got: alike on every Linux but MIPS. */
-const enum Signal {
-  USR1 = 10,
-  USR2 = 12,
-  TERM = 15,
-  CONT = 18,
-  TSTP = 20,
-  TTIN = 21,
-  TTOU = 22,
-}
-
 class Master {
   readonly #config: AppConfig
   readonly #sockets: Inherited
   readonly #board: Board
   readonly #pool: Pool
   readonly #rest: Rest
+  readonly #service: Service
   /** ms, monotonic: when lookout saw the first connection. */
   readonly #woken: number
   #hasBegun = false
@@ -66,15 +57,17 @@ class Master {
       on: (event: WorkerEvent) => this.#on(event),
       isHeld: () => this.#rest.isLooking,
       failing: () => this.#standInForApp(),
-      remaining: () => this.#rest.remaining,
+      prospect: () => this.#rest.prospect,
+      told: (status: string) => this.#service.status(status),
     }
-    this.#pool = new Pool(this.#config, launch, this.#board, hooks, hooksOf(config))
+    this.#pool = new Pool(this.#config, launch, this.#board, hooks, hooksOf(config.hooks))
     this.#rest = new Rest(config.idle, groups, {
       workers: () => this.#pool.fleet.all,
       quieted: () => this.#standIn?.stop(),
       resumed: () => this.#pool.reconcile(),
       idle: () => this.#end(`idle ${duration(config.idle)}`),
     })
+    this.#service = new Service(env, limit => this.#isHealthy(limit))
     this.#woken = Number(env.LOOKOUT_WOKEN)
     this.#pool.fleet.adopt(0, Number(env.LOOKOUT_WORKER_PID), channel, this.#woken)
     scrub(env)
@@ -83,12 +76,19 @@ class Master {
   run(): void {
     process.title = `lookout master ${this.#config.name}`
     trace('keeps %o of %s', this.#config.workers, this.#config.script)
-    this.#holdLifeline()
-    process.on('SIGTERM', () => this.#end('stopped', { final: true }))
-    process.on('SIGINT', () => this.#end('stopped', { final: true }))
-    process.on('SIGQUIT', () => process.exit(1)) // the kernel kills the workers with us
+    const { board, lifeline, groups } = this.#sockets
+    posix.cloexec(board, 1)
+    const obey = (signal: Signal) => this.#obey(signal)
+    hear(obey)
+    if (this.#config.given) {
+      hearAll(obey)
+      this.#pool.say(`wakes ${this.#config.name} at ${groups.map(urlOf).join(', ')}`)
+    } else hold(lifeline, obey, () => this.#orphan())
     this.#rest.arm()
-    setTimeout(() => this.#begin(), LATER).unref()
+    setTimeout(() => {
+      this.#begin()
+      this.#pool.supervise()
+    }, LATER).unref()
   }
 
   /** What can wait until the first answer is out. */
@@ -99,26 +99,11 @@ class Master {
     const killed = pid === 0 ? 0 : 1 // the one before us did not say that it went
     const counts = { wakes: wakes + 1, failures: failures + killed, restartsEnded: restartsBegun }
     this.#board.write({ pid: process.pid, ...counts, changedAt: Date.now(), why: 'it boots' })
-    this.#pool.supervise()
   }
 
-  /**
-   * lookout passes signals on as bytes in a pipe: one that came before there is a handler would kill us. The end of file is its
-   * death.
-   */
-  #holdLifeline(): void {
-    const { lifeline, board } = this.#sockets
-    for (const fd of [lifeline, board]) posix.cloexec(fd, 1)
-    const watch = posix.poll(lifeline, () => {
-      const bytes = Buffer.alloc(64)
-      const count = fs.readSync(lifeline, bytes)
-      for (const signal of bytes.subarray(0, count)) this.#obey(signal)
-      if (count > 0) return
-      posix.control(watch, Control.close)
-      this.#orphaned = true
-      this.#end('lookout is gone', { final: true })
-    })
-    posix.control(watch, Control.start)
+  #orphan(): void {
+    this.#orphaned = true
+    this.#end('lookout is gone', { final: true })
   }
 
   #obey(signal: Signal): void {
@@ -130,11 +115,9 @@ class Master {
       case Signal.USR1:
         this.#begin()
         return this.#pool.sayStats()
+      case Signal.HUP:
       case Signal.USR2:
-        this.#begin()
-        this.#rest.touch()
-        this.#pool.restart.begin()
-        return this.#pool.reconcile()
+        return this.#restart()
       case Signal.TTIN:
         return this.#pool.want(fleet.wanted + 1)
       case Signal.TTOU:
@@ -148,6 +131,21 @@ class Master {
     }
   }
 
+  #restart(): void {
+    this.#begin()
+    this.#rest.touch()
+    this.#service.reloading()
+    this.#pool.restart.begin(() => this.#service.ready())
+    this.#pool.reconcile()
+  }
+
+  /** Whether the watchdog of a service manager is to leave us alone: ours has every chance first. */
+  #isHealthy(limit: number): boolean {
+    const patience = Math.max(limit, 2 * this.#config.watchdog)
+    const ready = this.#pool.fleet.active.filter(({ state }) => state === 'ready')
+    return ready.length === 0 || ready.some(({ stats }) => now() - stats.lastCheckin < patience)
+  }
+
   #on(event: WorkerEvent): void {
     const { worker } = event
     switch (event.type) {
@@ -158,6 +156,7 @@ class Master {
       case 'ready':
         this.#rest.touch()
         this.#rest.joined(worker)
+        this.#service.ready()
         return this.#retireStandIn()
       case 'answered':
         if (!this.#answered) this.#board.write({ latency: event.at - this.#woken })
@@ -175,6 +174,7 @@ class Master {
   // ---- An app that fails ----
 
   #standInForApp(): void {
+    this.#service.ready()
     if (this.#standIn) return this.#standIn.start()
     const { StandIn } = require('./stand-in.js') as typeof import('./stand-in.js')
     this.#standIn = new StandIn(this.#sockets.groups, {
@@ -224,6 +224,7 @@ class Master {
     this.#pool.say(`ends: ${reason}`)
     const grace = this.#orphaned ? Math.min(ORPHAN_GRACE, this.#config.grace) : this.#config.grace
     this.#pool.end({ grace, patience: 0, final, cut })
+    this.#service.stopping(grace, reason)
     this.#standIn?.stop()
     if (final) for (const { fds } of this.#sockets.groups) for (const fd of fds) posix.close(fd)
     if (this.#orphaned) setTimeout(() => this.#leaveNobody(), ORPHAN_GRACE + 100)
@@ -246,16 +247,6 @@ class Master {
   /** Our group, ourselves included: lookout would have buried what the app has left. */
   #leaveNobody(): void {
     process.kill(-process.pid, 'SIGKILL')
-  }
-}
-
-/** Where they cannot be loaded no worker comes to be either, and says why to who asks. */
-function hooksOf({ hooks }: AppConfig): Hooks {
-  try {
-    return loadHooks(hooks)
-  } catch (error) {
-    say(`master ${process.pid}`, `cannot load --hooks: ${(error as Error).message.split('\n', 1)[0]}`)
-    return {}
   }
 }
 

@@ -6,9 +6,10 @@ import { type AppConfig, MAX_WORKERS, type Range } from './config.js'
 import { Misuse } from './errors.js'
 
 /** What the command line says: what an app's processes are told, and what concerns its sockets and files alone. */
-export type Options = Omit<AppConfig, 'name' | 'script' | 'prefork'> & {
+export type Options = Omit<AppConfig, 'name' | 'script' | 'given' | 'prefork'> & {
   name?: string
-  listen: Address[]
+  /** Where nothing was said: see addressesOf() in options.ts. */
+  listen?: Address[]
   backlog: number
   deferAccept: boolean
   socketMode?: number
@@ -66,7 +67,7 @@ export const TABLE: Record<keyof Options, Entry> = {
   listen: {
     flags: '-l, --listen <addr>',
     default: '$PORT, else localhost:3000',
-    help: 'PORT, HOST:PORT, [V6]:PORT, /path or unix:/path; repeatable',
+    help: 'PORT, HOST:PORT, [V6]:PORT, /path, unix:/path, or name=NAME of a socket given by systemd; repeatable',
     parse: parseAddress,
     repeat: true,
   },

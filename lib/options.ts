@@ -4,7 +4,8 @@
  * does neither.
  */
 import { Command, CommanderError, Option } from 'commander'
-import { parseAddress, parseTime } from './address.js'
+import { type Address, parseAddress, parseTime } from './address.js'
+import type { Address as Bindable } from './bind.js'
 import { Misuse } from './errors.js'
 import { type Entry, environmentName, type Options, TABLE } from './option-table.js'
 
@@ -41,7 +42,10 @@ function command(version: string): Command {
     .configureOutput({ writeErr: () => {} })
     .addHelpText(
       'after',
-      '\nTIME is 30, 30s, 500ms, 5m or 1h. Every option is also read from the environment: LOOKOUT_IDLE for --idle.',
+      '\nCommands:\n' +
+        '  lookout restart PID|PIDFILE  replace the workers of a running lookout, without losing a request\n' +
+        '  lookout unit [options] <app> make the systemd units of an app, or --install them\n' +
+        '\nTIME is 30, 30s, 500ms, 5m or 1h. Every option is also read from the environment: LOOKOUT_IDLE for --idle.',
     )
   for (const entry of Object.values(TABLE)) {
     const option = new Option(entry.flags, entry.default ? `${entry.help} (default: ${entry.default})` : entry.help)
@@ -58,14 +62,25 @@ function command(version: string): Command {
 }
 
 function defaults(env: NodeJS.ProcessEnv): Options {
-  const listen = env.PORT ? valueFrom(TABLE.listen, env.PORT, 'PORT') : [parseAddress('localhost:3000')]
-  const values: Record<string, unknown> = { listen, deferAccept: true, watch: false, quiet: false }
+  const values: Record<string, unknown> = { deferAccept: true, watch: false, quiet: false }
   for (const [key, entry] of Object.entries(TABLE)) {
     if (entry.default && key !== 'listen') values[key] = entry.parse?.(entry.default)
     const text = env[environmentName(key)]
     if (text !== undefined) values[key] = valueFrom(entry, text, environmentName(key))
   }
   return values as unknown as Options
+}
+
+/**
+ * Where to listen.
+ * @throws Misuse for a port that is none, and for names: nobody gave us sockets
+ */
+export function addressesOf({ listen }: Pick<Options, 'listen'>, env: NodeJS.ProcessEnv): Bindable[] {
+  const port = () => (env.PORT ? (valueFrom(TABLE.listen, env.PORT, 'PORT') as Address[]) : undefined)
+  return (listen ?? port() ?? [parseAddress('localhost:3000')]).map(address => {
+    if (address.kind !== 'name') return address
+    throw new Misuse(`cannot listen on ${address.text}: no sockets were given (LISTEN_FDS)`)
+  })
 }
 
 /** Limits that contradict each other. */

@@ -1,6 +1,7 @@
 /** The argument vector of the resting program: the other half of the contract that opens native/lookout.c. */
 import path from 'node:path'
 import { type AppConfig, encode } from './config.js'
+import { socketNames } from './environment.js'
 
 export interface Plan {
   /** Said on stderr once the resting program is in charge; '' for nothing. */
@@ -26,18 +27,22 @@ const boot = (name: string): string => path.join(__dirname, '../boot', name)
  */
 export const WORKER_OPTIONS = ['--min-semi-space-size=16', '--require', boot('worker.js')]
 
-/** How a worker is started: its argument vector. The master's ends with it, for worker 0 is started beside it. */
-function workerArgv({ config, args }: Plan): string[] {
-  return [process.execPath, ...WORKER_OPTIONS, config.script, ...args]
+/** How a worker is started: its argument vector. */
+export function workerArgv(script: string, args: string[]): string[] {
+  return [process.execPath, ...WORKER_OPTIONS, script, ...args]
+}
+
+/** The master's ends with its workers', of which it starts more. */
+export function masterArgv(worker: string[]): string[] {
+  return [process.execPath, boot('master.js'), ...worker]
 }
 
 export function restingArgv(plan: Plan): string[] {
   const { config, groups } = plan
   const sockets = groups.reduce((sum, count) => sum + count, 0)
-  const names = groups.flatMap((count, index) => Array<string>(count).fill(`listen${index}`))
-  const env = [`LISTEN_FDNAMES=${names.join(':')}`, `LOOKOUT_APP=${encode(config)}`]
-  const master = [process.execPath, boot('master.js')]
-  const worker = workerArgv(plan)
+  const env = [`LISTEN_FDNAMES=${socketNames(groups)}`, `LOOKOUT_APP=${encode(config)}`]
+  const worker = workerArgv(config.script, plan.args)
+  const master = masterArgv(worker)
   return [
     'lookout',
     plan.ready,
@@ -51,9 +56,8 @@ export function restingArgv(plan: Plan): string[] {
     config.grace,
     env.length,
     ...env,
-    master.length + worker.length,
     master.length,
+    master.length - worker.length,
     ...master,
-    ...worker,
   ].map(String)
 }

@@ -25,8 +25,10 @@ export interface PoolHooks {
   failing?(): void
   /** A worker could not be started. */
   unstartable?(why: string): void
-  /** ms until the app may rest; Infinity: never. */
-  remaining?(): number
+  /** When the app may rest, in words; absent: never. */
+  prospect?(): string
+  /** How it is, in a line: about once a second. */
+  told?(status: string): void
 }
 
 export class Pool {
@@ -63,8 +65,9 @@ export class Pool {
     if (this.#supervision) return this.#supervision
     const { Supervision } = require('./supervision.js') as typeof import('./supervision.js')
     this.#supervision = new Supervision(this.config, this.fleet, this.board, this.launch.groups, {
-      remaining: () => this.hooks.remaining?.() ?? Number.POSITIVE_INFINITY,
+      prospect: () => this.hooks.prospect?.() ?? 'it never rests',
       reconcile: () => this.reconcile(),
+      told: status => this.hooks.told?.(status),
     })
     return this.#supervision
   }

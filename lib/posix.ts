@@ -29,25 +29,29 @@ export interface Posix {
   /** A nonblocking, close-on-exec connection, or minus the errno. */
   accept(fd: number): number
   socketpair(): [number, number]
+  /** A datagram to a unix socket: a path, or @ and an abstract name. */
+  notify(address: string, text: string): void
   close(fd: number): void
   /** The lowest free descriptor from `least` on. */
   dup(fd: number, least: number): number
   dup2(fd: number, to: number): void
   cloexec(fd: number, on: number): void
+  /** What waits is refused with EAGAIN from now on, for all who have the same open file. */
+  nonblock(fd: number): void
   /** An exclusive lock, without waiting: EAGAIN when another holds it. */
   flock(fd: number): void
   /** 1 when a read or an accept would not wait, else 0. */
   readable(fd: number): number
-  /** A sealed memfd of that many bytes. */
-  memfd(bytes: number): number
+  /** A sealed memfd of that many bytes; /proc shows the name. */
+  memfd(name: string, bytes: number): number
   /** A sealed memfd mapped shared. */
   mmap(fd: number, bytes: number): ArrayBuffer
   /** Gives back what mmap() gave: its length is 0 afterwards. */
   unmap(buffer: ArrayBuffer): void
   /** How many connections wait to be accepted; of a unix socket, 1 if any does. */
   backlog(fd: number): number
-  /** Replaces this process; returns only by throwing. */
-  exec(file: string, argv: string[], env: string[]): never
+  /** Replaces this process; `fds[i]` becomes descriptor i of the next. Returns only by throwing. */
+  exec(file: string, argv: string[], env: string[], fds: number[]): never
   /**
    * A child that dies with us; `fds[i]` becomes its descriptor i, `LISTEN_PID=0000000000` its pid; with `leads` 1 it leads a
    * process group.

@@ -1,5 +1,6 @@
 /** Preforked processes for any protocol over TCP or unix sockets. After parallel_server's Prefork. */
 import net from 'node:net'
+import { FOREVER } from './clock.js'
 import { healthy, unhealthy } from './health.js'
 import { type Hooks, run } from './hooks.js'
 import type { Host } from './host.js'
@@ -98,8 +99,12 @@ export class Prefork {
     const { startPrefork } = require('./start-prefork.js') as typeof import('./start-prefork.js')
     this.#running ??= startPrefork(this.#number, this.#socket, this.#host, this.#options)
     const host = await this.#running
-    await host.start()
-    await host.ended
+    try {
+      await host.start()
+      await host.ended
+    } finally {
+      this.#running = undefined
+    }
   }
 
   /**
@@ -121,7 +126,6 @@ export class Prefork {
 
   /** Accepts no more and waits until every connection is served. */
   async stop(): Promise<void> {
-    const { FOREVER } = require('./host.js') as typeof import('./host.js')
     await (await this.#started()).stop(FOREVER)
   }
 

@@ -1,61 +1,42 @@
 /**
- * `lookout` begins here, as TypeScript: reads the command line, binds the sockets, and then becomes the resting
- * program by exec(2): same pid, same terminal, same sockets.
+ * `lookout` begins here, as TypeScript: reads the command line, binds the sockets, and then becomes the resting program by
+ * exec(2): same pid, same terminal, same sockets. Where the sockets were given to it, somebody connects already: then it becomes
+ * the master, with worker 0 started beside it, as the resting program would have had it.
  */
 import fs from 'node:fs'
 import path from 'node:path'
+import { choose, takeOver } from './activation.js'
 import { type Bound, bind, release } from './bind.js'
 import { makeBoard } from './board.js'
-import type { AppConfig } from './config.js'
-import { appEnvironment } from './environment.js'
+import { now } from './clock.js'
+import { type AppConfig, encode } from './config.js'
+import { appEnvironment, serviceEnvironment, workerEnvironment } from './environment.js'
 import { causeOf, Failure, Misuse } from './errors.js'
 import { tracer } from './log.js'
+import { notify } from './notify.js'
 import type { Options } from './option-table.js'
-import { parse } from './options.js'
+import { addressesOf, type Parsed, parse } from './options.js'
 import { writePidFile } from './pid-file.js'
-import { restingArgv } from './plan.js'
+import { masterArgv, restingArgv, workerArgv } from './plan.js'
 import { posix, resting } from './posix.js'
 import { resolveScript } from './script.js'
+import type { Group } from './sockets.js'
+import { type Launch, spawnWorker } from './spawn.js'
+import { SLOTS, Stats } from './stats.js'
 
 const trace = tracer('prepare')
+
+/** Standard input, output and error. */
+const STANDARD = [0, 1, 2]
 
 /** @throws Misuse or Failure; otherwise this process is another afterwards, or only printed what was asked for. */
 export async function run(argv: string[], env: NodeJS.ProcessEnv): Promise<void> {
   const { version } = JSON.parse(fs.readFileSync(path.join(__dirname, '../../package.json'), 'utf8'))
   const parsed = parse(argv, env, version)
   if (!parsed) return
-  const config = configOf(parsed.app, parsed.options)
-  const groups = await bind(parsed.options.listen, parsed.options)
-  const sockets = groups.flat()
-  const { pidFile, statsFile } = parsed.options
-  try {
-    const kept = [makeBoard(1), ...(pidFile === undefined ? [] : [writePidFile(pidFile)])]
-    const plan = {
-      ready: config.quiet ? '' : readyLine(config, groups),
-      ...arrange(sockets, kept),
-      files: [pidFile, statsFile].filter(file => file !== undefined),
-      config,
-      groups: groups.map(group => group.length),
-      args: parsed.args,
-    }
-    trace('becomes %s %o', resting, restingArgv(plan))
-    become(restingArgv(plan), appEnvironment(env))
-  } catch (error) {
-    release(sockets)
-    throw error
-  }
-}
-
-function become(argv: string[], env: NodeJS.ProcessEnv): void {
-  try {
-    posix.exec(
-      resting,
-      argv,
-      Object.entries(env).map(([name, value]) => `${name}=${value}`),
-    )
-  } catch (error) {
-    throw new Failure(`cannot run ${resting}: ${causeOf(error)}`)
-  }
+  const given = takeOver(env, process.pid)
+  if (given) serve(parsed, choose(given, parsed.options.listen), env)
+  else await rest(parsed, env)
 }
 
 function configOf(app: string, options: Options): AppConfig {
@@ -68,25 +49,79 @@ function configOf(app: string, options: Options): AppConfig {
   return { ...kept, name, script }
 }
 
+// ---- Sockets of our own ----
+
+async function rest({ app, args, options }: Parsed, env: NodeJS.ProcessEnv): Promise<void> {
+  const config = configOf(app, options)
+  const groups = await bind(addressesOf(options, env), options)
+  const sockets = groups.flat()
+  const { pidFile, statsFile } = options
+  try {
+    const pidLock = pidFile === undefined ? [] : [writePidFile(pidFile)]
+    const locks = sockets.flatMap(({ lock }) => lock ?? [])
+    const below = [...STANDARD, makeBoard(1), ...pidLock, ...locks]
+    const argv = restingArgv({
+      ready: config.quiet ? '' : readyLine(config, groups),
+      first: below.length,
+      board: STANDARD.length,
+      files: [pidFile, statsFile].filter(file => file !== undefined),
+      config,
+      groups: groups.map(group => group.length),
+      args,
+    })
+    notify(env, `READY=1\nSTATUS=${readyLine(config, groups)}`)
+    become(resting, argv, appEnvironment(env), [...below, ...sockets.map(({ fd }) => fd)])
+  } catch (error) {
+    release(sockets)
+    throw error
+  }
+}
+
 function readyLine(config: AppConfig, groups: Bound[][]): string {
   return `${config.name} rests at ${groups.map(group => group[0]?.url).join(', ')}`
 }
 
-/**
- * Duplicates the sockets to neighbouring descriptors above all else that is kept over exec: the board, then locks, as they
- * are.
- */
-function arrange(sockets: Bound[], kept: number[]): { first: number; board: number } {
-  const locks = sockets.flatMap(({ lock }) => lock ?? [])
-  const open = new Set(fs.readdirSync('/proc/self/fd').map(Number))
-  let first = Math.max(...kept, ...locks) + 1
-  while (sockets.some((_, index) => open.has(first + index))) first++ // the limit of open files may be near
-  for (const fd of [0, 1, 2, ...kept, ...locks]) posix.cloexec(fd, 0) // Node marks all that it inherits or opens
-  for (const socket of sockets) {
-    const { fd } = socket
-    socket.fd = posix.dup(fd, first)
-    posix.cloexec(socket.fd, 0)
-    posix.close(fd)
+// ---- Sockets that were given ----
+
+/** Somebody connects already: worker 0 and the master boot at the same time, as after a wake. */
+function serve({ app, args, options }: Parsed, groups: Group[], env: NodeJS.ProcessEnv): void {
+  if (options.pidFile !== undefined)
+    throw new Misuse('cannot use --pid-file: whoever gave us the sockets knows our pid')
+  const config = { ...configOf(app, options), given: true }
+  const argv = workerArgv(config.script, args)
+  const told = { ...workerEnvironment(env, groups), LOOKOUT_APP: encode(config) }
+  const stdin = fs.openSync('/dev/null', 'r')
+  const stats = new Stats(SLOTS).fd
+  const { pid, channel } = startFirst({ argv, env: told, groups, stats, stdin, apart: false })
+  const woken = now() - performance.now() // when this process was started
+  become(
+    process.execPath,
+    masterArgv(argv),
+    {
+      ...told,
+      ...serviceEnvironment(env),
+      LISTEN_PID: `${process.pid}`,
+      LOOKOUT_WORKER_PID: `${pid}`,
+      LOOKOUT_WOKEN: `${woken}`,
+    },
+    [stdin, 1, 2, ...groups.flatMap(({ fds }) => fds), channel, stats, makeBoard(1)],
+  )
+}
+
+function startFirst(launch: Launch): { pid: number; channel: number } {
+  try {
+    return spawnWorker(0, launch)
+  } catch (error) {
+    throw new Failure(`cannot start worker 0: ${(error as Error).message}`)
   }
-  return { first, board: kept[0]! }
+}
+
+function become(file: string, argv: string[], env: NodeJS.ProcessEnv, fds: number[]): void {
+  trace('becomes %s %o', file, argv)
+  const list = Object.entries(env).map(([name, value]) => `${name}=${value}`)
+  try {
+    posix.exec(file, argv, list, fds)
+  } catch (error) {
+    throw new Failure(`cannot run ${file}: ${causeOf(error)}`)
+  }
 }

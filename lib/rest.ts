@@ -3,7 +3,7 @@
  * quieted (they stop accepting) and look exactly. Only if there is nothing then, and nobody waits, it is idle. A connection
  * meanwhile waits in the queue.
  */
-import { now } from './clock.js'
+import { duration, now } from './clock.js'
 import { checkInInterval, Idle } from './idle.js'
 import { say, tracer } from './log.js'
 import { posix } from './posix.js'
@@ -49,9 +49,10 @@ export class Rest {
     this.#idle.touch(now())
   }
 
-  /** ms until it may rest, as far as is known. */
-  get remaining(): number {
-    return this.#idle.remaining(now())
+  /** When it may rest, as far as is known, in words. */
+  get prospect(): string {
+    if (this.#held) return 'it is quiet until SIGCONT'
+    return this.limit === 0 ? 'it never rests' : `rests in ${duration(this.#idle.remaining(now()))}`
   }
 
   /** Nobody is accepted until {@link release}, and the app does not rest either: who waits would wake it again. */

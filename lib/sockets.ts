@@ -6,7 +6,7 @@ import { INTERNAL } from './config.js'
 import { posix } from './posix.js'
 
 /** SD_LISTEN_FDS_START: the first inherited socket. */
-const FIRST = 3
+export const FIRST = 3
 
 /** What an app's listen() gets: one address of lookout's. */
 export interface Group {
@@ -23,10 +23,10 @@ export interface Inherited {
   channel: number
   /** The shared statistics. */
   stats: number
-  /** A master's: a byte is the number of a signal to lookout, the end of file means that lookout is gone. A worker has none. */
-  lifeline: number
   /** A master's: see board.ts. */
   board: number
+  /** A master's that lookout has woken: a byte is the number of a signal to lookout, the end of file means that it is gone. */
+  lifeline: number
 }
 
 /** Reads what was inherited, and keeps it from the children that an app may start. */
@@ -34,19 +34,34 @@ export function inherit(env: NodeJS.ProcessEnv): Inherited {
   const count = Number(env.LISTEN_FDS)
   const names = (env.LISTEN_FDNAMES ?? '').split(':')
   const groups: Group[] = []
-  let before = ''
   for (let index = 0; index < count; index++) {
-    const fd = FIRST + index
-    const [family, address, port] = posix.getsockname(fd)
-    const key = `${names[index]}:${port}`
-    const path = family === posix.AF_UNIX ? address : undefined
-    if (key === before && path === undefined) groups.at(-1)?.fds.push(fd)
-    else groups.push({ fds: [fd], port, ...(path !== undefined && { path }) })
-    before = key
+    const group = groupOf(FIRST + index)
+    const before = groups.at(-1)
+    if (before && names[index] === names[index - 1] && sameAddress(before, group)) before.fds.push(...group.fds)
+    else groups.push(group)
   }
   for (let fd = FIRST; fd < FIRST + count + 2; fd++) posix.cloexec(fd, 1)
   const channel = FIRST + count
-  return { groups, channel, stats: channel + 1, lifeline: channel + 2, board: channel + 3 }
+  return { groups, channel, stats: channel + 1, board: channel + 2, lifeline: channel + 3 }
+}
+
+/** One listening socket as an address of its own. */
+export function groupOf(fd: number): Group {
+  const [family, address, port] = posix.getsockname(fd)
+  return { fds: [fd], port, ...(family === posix.AF_UNIX && { path: address }) }
+}
+
+/** Whether two are one address to a client: `localhost` is 127.0.0.1 and ::1. */
+export function sameAddress(one: Group, other: Group): boolean {
+  return one.path === undefined && other.path === undefined && one.port === other.port
+}
+
+/** What a client would be told. */
+export function urlOf({ fds, path }: Group): string {
+  if (path !== undefined) return `unix:${path}`
+  const [family, address, port] = posix.getsockname(fds[0]!)
+  if (address === '::' || address === '0.0.0.0') return `http://localhost:${port}`
+  return `http://${family === posix.AF_INET6 ? `[${address}]` : address}:${port}`
 }
 
 /** Removes what lookout's processes tell each other from an environment that others will see. */

@@ -5,11 +5,12 @@ import { parseAddress } from './address.js'
 import type { AppConfig } from './config.js'
 import { Misuse } from './errors.js'
 import { checkHooks } from './hooks.js'
-import { groupOf, Host, type Listening, listenOn } from './host.js'
-import { optionsOf } from './options.js'
+import { Host, type Listening, listenOn } from './host.js'
+import { addressesOf, optionsOf } from './options.js'
 import { WORKER_OPTIONS } from './plan.js'
 import { posix } from './posix.js'
 import type { PreforkOptions, PreforkSocket } from './prefork.js'
+import { groupOf } from './sockets.js'
 
 /** ms from the watchdog's signal to the end. */
 const LADDER = 60_000
@@ -25,8 +26,7 @@ export async function startPrefork(
   options: PreforkOptions,
 ): Promise<Host> {
   const { onStart, onReload, onWorkerStart, onWorkerExit, onError } = options
-  const given = Object.entries({ onStart, onReload, onWorkerStart, onWorkerExit, onError })
-  const hooks = checkHooks(Object.fromEntries(given.filter(([, hook]) => hook !== undefined)), 'Prefork')
+  const hooks = checkHooks({ onStart, onReload, onWorkerStart, onWorkerExit, onError }, 'Prefork')
   const config = configOf(number, options)
   const node = process.execArgv.filter(option => !option.startsWith('--inspect')) // its port is taken
   const argv = [process.execPath, ...node, ...WORKER_OPTIONS, config.script, ...process.argv.slice(2)]
@@ -90,7 +90,7 @@ export async function socketsOf(
   if (typeof socket === 'number' || typeof socket === 'string') {
     const v6 = host?.includes(':') ? `[${host}]` : host
     const text = typeof socket === 'string' ? `unix:${socket}` : host === undefined ? `${socket}` : `${v6}:${socket}`
-    return listenOn([parseAddress(text)], { backlog: listenBacklog, deferAccept: false })
+    return listenOn(addressesOf({ listen: [parseAddress(text)] }, {}), { backlog: listenBacklog, deferAccept: false })
   }
   const groups = [socket].flat().map(one => groupOf(takeOver(one)))
   const fds = groups.flatMap(group => group.fds)

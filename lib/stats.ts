@@ -105,7 +105,7 @@ export class Stats {
   ) {
     if (!Number.isInteger(workers) || workers < 1 || workers > SLOTS)
       throw new RangeError(`cannot keep statistics of ${workers} workers: 1 to ${SLOTS} are wanted`)
-    this.fd = fd ?? posix.memfd(SLOT * SLOTS)
+    this.fd = fd ?? posix.memfd('lookout-stats', SLOT * SLOTS)
     this.#memory = posix.mmap(this.fd, SLOT * SLOTS)
   }
 

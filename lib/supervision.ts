@@ -41,14 +41,18 @@ export interface PoolStats {
     startedAt: string
     lastCheckin: string | null
     booted: boolean
+    /** Whether it takes connections: it does not while it is quiet, or stopping. */
+    accepting: boolean
   })[]
 }
 
 interface MasterHooks {
-  /** ms until the app may rest; Infinity: never */
-  remaining(): number
+  /** When the app may rest, while nothing keeps it awake, in words. */
+  prospect(): string
   /** Starts what is wanted and missing. */
   reconcile(): void
+  /** How it is, in a line: about once a second. */
+  told(status: string): void
 }
 
 export class Supervision {
@@ -95,7 +99,7 @@ export class Supervision {
     const reason = due(this.config, worker.stats, worker.jitter, time)
     if (!reason || (reason.sick && this.#sick.remaining(time) > 0) || !this.fleet.replace(worker)) return
     if (reason.sick) this.#sick.crashed(time, time - (worker.readyAt ?? time))
-    this.fleet.complain(`${worker.identity} is replaced: it ${reason.why}`)
+    this.fleet.complain(`${worker.identity} is replaced: it ${reason.why}`, reason.sick ? 'warning' : 'info')
   }
 
   end(): void {
@@ -128,10 +132,18 @@ export class Supervision {
     for (const { worker } of retire) this.fleet.retire(worker, 'there is room without it')
   }
 
-  /** Says on the board why the app is awake, and writes the statistics file. */
+  /** Says why the app is awake: on the board, in the statistics file, and to whoever manages us as a service. */
   tell(): void {
     this.board.write({ why: this.#why() })
+    this.master.told(this.status)
     this.writeStats()
+  }
+
+  get status(): string {
+    const { why, requests, workers, bootError } = this.stats
+    const ready = workers.filter(({ state }) => state === 'ready').length
+    if (ready === 0 && bootError) return `fails: ${bootError}`
+    return `${ready} of ${this.fleet.wanted} workers, ${requests} requests; ${why}`
   }
 
   #why(): string {
@@ -140,9 +152,7 @@ export class Supervision {
     const reasons = all.flatMap(({ holds }) => holds.map(reason => `hold: ${reason}`))
     if (busy > 0)
       reasons.unshift(`${busy} request${busy === 1 ? '' : 's'} or connection${busy === 1 ? '' : 's'} in flight`)
-    const remaining = this.master.remaining()
-    if (reasons.length === 0)
-      reasons.push(remaining === Number.POSITIVE_INFINITY ? 'it never rests' : `rests in ${duration(remaining)}`)
+    if (reasons.length === 0) reasons.push(this.master.prospect())
     return reasons.join(', ')
   }
 
@@ -173,6 +183,7 @@ export class Supervision {
           startedAt: date(worker.startedAt),
           lastCheckin: lastCheckin === 0 ? null : date(lastCheckin),
           booted: booted === 1,
+          accepting: accepting === 1,
         }
       }),
     }

@@ -10,7 +10,7 @@ import type { Admission } from './acceptor.js'
 import { Activity } from './activity.js'
 import { Balance } from './balance.js'
 import { Channel, type ToMaster, type ToWorker } from './channel.js'
-import { now } from './clock.js'
+import { FOREVER, now } from './clock.js'
 import { saveCompiled } from './compile-cache.js'
 import { type AppConfig, inherited } from './config.js'
 import { drainer } from './drain.js'
@@ -39,9 +39,6 @@ const OPTIONS = 3
 
 /** ms that a worker whose master is gone has to finish. */
 const ORPHAN = 500
-
-/** ms, as good as. */
-const FOREVER = 2 ** 31
 
 const config = inherited(process.env)
 if (config && process.env.LOOKOUT_WORKER !== undefined) live(config, Number(process.env.LOOKOUT_WORKER))
@@ -81,13 +78,13 @@ function live(config: AppConfig, index: number): void {
     hooks,
   })
   let stopped = false
+  let detached = false
   // The kernel has us killed with the master, but no more where we have changed our user.
   channel.onGone = () => {
     if (detached) return
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), ORPHAN).unref()
     obey({ type: 'stop', grace: ORPHAN, patience: 0, final: true, cut: true })
   }
-  let detached = false
   run(hooks, 'onStart')
   serveExport(config.script, () => acceptors.size > 0)
 

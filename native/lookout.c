@@ -15,7 +15,7 @@
  *          master     LOOKOUT_WORKER_PID (its child, worker 0), LOOKOUT_WOKEN (ms, monotonic)
  *          worker 0   LOOKOUT_WORKER=0, and LOOKOUT_NODE_OPTIONS, where it is set, as NODE_OPTIONS
  *        Both get /dev/null as 0, the sockets as 3 and up, then their end of a socket pair, then the
- *        shared statistics; the master a nonblocking pipe, too, then the board. A byte in the pipe is the number of a signal
+ *        shared statistics; the master the board, too, then a nonblocking pipe. A byte in the pipe is the number of a signal
  *        that we got, TERM asking it to drain and exit 0; an end of file before that says that we are gone.
  *        No signal is blocked. The master leads a process group.
  * exit   0 after TERM, INT or HUP, once the masters have drained; 128 + the signal after QUIT or a second
@@ -27,14 +27,13 @@
  * second at most, and has a timeout only while one may not be woken yet or a master has to end.
  */
 #include "apps.h"
+#include "files.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -44,7 +43,6 @@
 #define MARGIN 1000             /* ms a master has beyond its grace before it is killed */
 
 static struct pollfd *polls; /* every listening socket, number i being descriptor lowest + i, then the signals */
-static ino_t *files;         /* of each socket that has a path */
 static int masters;          /* that live */
 static int ending, interrupts, code; /* whether a signal asked for the end, how many were INT, what to exit with */
 static int held;                     /* between TSTP and CONT */
@@ -104,7 +102,7 @@ static _Noreturn void start(const struct app *app, int lifeline) {
   }
   set_number("LOOKOUT_WORKER_PID", worker);
   set_number("LOOKOUT_WOKEN", app->woken);
-  become(app, app->argv, (int[]){pair[0], stats, lifeline, board}, 4);
+  become(app, app->argv, (int[]){pair[0], stats, board, lifeline}, 4);
 }
 
 /* The queued connection would wake a failing app again at once: it waits instead. Returns for how long, in ms. */
@@ -177,30 +175,6 @@ static void reap(void) {
   }
 }
 
-/* The file that a unix socket is bound to, and its path; 0 for any other. */
-static ino_t file_of(int fd, struct sockaddr_un *address) {
-  struct stat status;
-  socklen_t length = sizeof *address;
-  memset(address, 0, sizeof *address);
-  if (getsockname(fd, (struct sockaddr *)address, &length) < 0 || address->sun_family != AF_UNIX) return 0;
-  return length <= sizeof *address && lstat(address->sun_path, &status) == 0 ? status.st_ino : 0;
-}
-
-/* Another may have the addresses: socket files go, with their locks, but none that replaced one; then the sockets. */
-static void let_go(void) {
-  for (int i = 0; i < socket_count; i++) {
-    struct sockaddr_un address;
-    char lock[sizeof address.sun_path + 8];
-    if (files[i] && file_of(lowest + i, &address) == files[i]) {
-      snprintf(lock, sizeof lock, "%s.lock", address.sun_path);
-      unlink(address.sun_path);
-      unlink(lock);
-    }
-    close(lowest + i);
-  }
-  for (int i = 0; i < removed_count; i++) unlink(removed[i]);
-}
-
 /* No signal: there may be no handler yet. Where the byte has no place the master hangs, or is gone. */
 static void tell(const struct app *app, int signal_number) {
   const char byte = (char)signal_number;
@@ -269,19 +243,17 @@ static sigset_t block_signals(void) {
 
 static void take_sockets(void) {
   polls = calloc((size_t)socket_count + 1, sizeof *polls);
-  files = calloc((size_t)socket_count, sizeof *files);
-  must("allocate", polls && files ? 0 : -1);
+  must("allocate", polls ? 0 : -1);
   for (int fd = 3; fd < lowest; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC); /* the locks are held here alone; the board is handed on */
   for (int i = 0; i < socket_count; i++) {
-    struct sockaddr_un address;
     int listening = 0;
     socklen_t length = sizeof listening;
     if (getsockopt(lowest + i, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) < 0 || !listening)
       die(2, "rest", "a descriptor is no listening socket");
     must("fcntl", fcntl(lowest + i, F_SETFD, FD_CLOEXEC));
     polls[i].events = POLLIN;
-    files[i] = file_of(lowest + i, &address);
   }
+  note_files();
 }
 
 int main(int argc, char **argv) {

@@ -13,28 +13,19 @@
 #include <netinet/tcp.h>
 #include <node_api.h>
 #include <poll.h>
-#include <sched.h>
-#include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "napi.h"
+#include "processes.h"
 
-#ifndef P_PIDFD
-#define P_PIDFD 3
-#endif
 /* ---- Sockets ---- */
 
 static napi_value Socket(napi_env env, napi_callback_info info) {
@@ -145,6 +136,25 @@ static napi_value Socketpair(napi_env env, napi_callback_info info) {
   return array;
 }
 
+/* notify(address, text): a datagram to a unix socket: a path, or @ and an abstract name. */
+static napi_value Notify(napi_env env, napi_callback_info info) {
+  napi_value values[MAX_ARGUMENTS];
+  if (!arguments(env, info, values)) return fail(env, "sendto", EINVAL);
+  char *name = to_string(env, values[0]), *text = to_string(env, values[1]);
+  struct sockaddr_storage address;
+  socklen_t length = name && text ? to_address(AF_UNIX, name, 0, &address) : 0;
+  int number = EINVAL, fd = length ? socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
+  if (length && *name == '@') {
+    ((struct sockaddr_un *)&address)->sun_path[0] = '\0';
+    length--; /* its end is not a NUL */
+  }
+  if (length) number = fd >= 0 && sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, length) >= 0 ? 0 : errno;
+  if (fd >= 0) close(fd);
+  free(name);
+  free(text);
+  return number ? fail(env, "sendto", number) : NULL;
+}
+
 /* ---- File descriptors ---- */
 
 static napi_value Close(napi_env env, napi_callback_info info) {
@@ -167,6 +177,13 @@ static napi_value Cloexec(napi_env env, napi_callback_info info) {
   return result(env, "fcntl", fcntl(a[0], F_SETFD, a[1] ? FD_CLOEXEC : 0));
 }
 
+/* O_NONBLOCK, which all who have the same open file share. */
+static napi_value Nonblock(napi_env env, napi_callback_info info) {
+  INTEGERS(a, 1);
+  int flags = fcntl(a[0], F_GETFL);
+  return result(env, "fcntl", flags < 0 ? flags : fcntl(a[0], F_SETFL, flags | O_NONBLOCK));
+}
+
 static napi_value Flock(napi_env env, napi_callback_info info) {
   INTEGERS(a, 1);
   return result(env, "flock", flock(a[0], LOCK_EX | LOCK_NB));
@@ -181,12 +198,17 @@ static napi_value Readable(napi_env env, napi_callback_info info) {
 
 /* ---- Shared memory ---- */
 
-/* A zeroed memfd of a fixed size: a mapping that another process truncates would be SIGBUS. */
+/* memfd(name, size): zeroed, of a fixed size: a mapping that another process truncates would be SIGBUS. */
 static napi_value Memfd(napi_env env, napi_callback_info info) {
-  INTEGERS(a, 1);
-  int fd = memfd_create("lookout", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  napi_value values[MAX_ARGUMENTS];
+  int size;
+  if (!arguments(env, info, values) || napi_get_value_int32(env, values[1], &size) != napi_ok)
+    return fail(env, "memfd_create", EINVAL);
+  char *name = to_string(env, values[0]);
+  int fd = name ? memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : -1;
+  free(name);
   if (fd < 0) return fail(env, "memfd_create", errno);
-  if (ftruncate(fd, a[0]) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+  if (ftruncate(fd, size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
     int number = errno;
     close(fd);
     return fail(env, "fcntl", number);
@@ -233,161 +255,6 @@ static napi_value Backlog(napi_env env, napi_callback_info info) {
   if (errno != EOPNOTSUPP && errno != ENOPROTOOPT) return fail(env, "getsockopt", errno);
   struct pollfd waiting = {.fd = a[0], .events = POLLIN};
   return result(env, "poll", poll(&waiting, 1, 0));
-}
-
-/* ---- Processes ---- */
-
-/* What Node changed in its own process and exec(2) would hand on. */
-static void restore_signals(void) {
-  for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* The soft limit on descriptors before Node raised it to the hard one: our parent still has it. */
-static void restore_nofile(void) {
-  struct rlimit ours, parents;
-  if (getrlimit(RLIMIT_NOFILE, &ours) < 0 || prlimit(getppid(), RLIMIT_NOFILE, NULL, &parents) < 0) return;
-  if (parents.rlim_cur < ours.rlim_cur) ours.rlim_cur = parents.rlim_cur;
-  setrlimit(RLIMIT_NOFILE, &ours);
-}
-
-/*
- * exec(path, argv, env): this process becomes another. The signals that the next body waits for are
- * blocked first, so one that comes in between is kept for it.
- */
-static napi_value Exec(napi_env env, napi_callback_info info) {
-  napi_value values[MAX_ARGUMENTS];
-  if (!arguments(env, info, values)) return fail(env, "execve", EINVAL);
-  char *path = to_string(env, values[0]);
-  char **argv = to_strings(env, values[1]), **environment = to_strings(env, values[2]);
-  int number = EINVAL;
-  if (path && argv && environment) {
-    sigset_t waited, before;
-    sigemptyset(&waited);
-    const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGTSTP};
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaddset(&waited, signals[i]);
-    sigprocmask(SIG_BLOCK, &waited, &before);
-    signal(SIGPIPE, SIG_DFL);
-    restore_nofile();
-    execve(path, argv, environment);
-    number = errno;
-    signal(SIGPIPE, SIG_IGN);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-  }
-  free(path);
-  free_strings(argv);
-  free_strings(environment);
-  return fail(env, "execve", number);
-}
-
-/* In the child, async-signal-safe: descriptor i becomes fds[i], then exec. Returns the errno. */
-static int become(char *path, char **argv, char **environment, int *fds, int count, int leads, pid_t parent,
-                  int error_fd) {
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return errno;
-  if (getppid() != parent) _exit(0);
-  if (leads && setpgid(0, 0) < 0) return errno;
-  restore_signals();
-  if ((error_fd = fcntl(error_fd, F_DUPFD_CLOEXEC, count)) < 0) return errno;
-  for (int i = 0; i < count; i++)
-    if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, count)) < 0) return errno;
-  for (int i = 0; i < count; i++)
-    if (dup2(fds[i], i) < 0) return errno;
-  for (char **entry = environment; *entry; entry++) {
-    if (strncmp(*entry, "LISTEN_PID=", 11) != 0) continue;
-    char *digit = *entry + strlen(*entry);
-    for (pid_t rest = getpid(); digit > *entry + 11; rest /= 10) *--digit = (char)('0' + rest % 10);
-  }
-  execve(path, argv, environment);
-  return errno;
-}
-
-/*
- * spawn(path, argv, env, fds, leads): a child of ours that dies with us. fds[i] is what it gets as i; an entry
- * LISTEN_PID=0000000000 is filled in with its pid; where `leads` is 1 it leads a process group of its own. Returns the pid,
- * throws exec's own errno.
- */
-static napi_value Spawn(napi_env env, napi_callback_info info) {
-  napi_value values[MAX_ARGUMENTS];
-  uint32_t count = 0;
-  int leads = 0;
-  if (!arguments(env, info, values) || napi_get_array_length(env, values[3], &count) != napi_ok || count > 1024 ||
-      napi_get_value_int32(env, values[4], &leads) != napi_ok)
-    return fail(env, "spawn", EINVAL);
-  int fds[1024], report[2], number = 0;
-  for (uint32_t i = 0; i < count; i++) {
-    napi_value element;
-    CHECK(napi_get_element(env, values[3], i, &element));
-    CHECK(napi_get_value_int32(env, element, &fds[i]));
-  }
-  if (pipe2(report, O_CLOEXEC) < 0) return fail(env, "pipe2", errno);
-  char *path = to_string(env, values[0]);
-  char **argv = to_strings(env, values[1]), **environment = to_strings(env, values[2]);
-  pid_t parent = getpid(), pid = -1;
-  sigset_t all, before;
-  sigfillset(&all);
-  if (!path || !argv || !environment) {
-    number = EINVAL;
-  } else {
-    sigprocmask(SIG_SETMASK, &all, &before); /* no handler of Node's may run in the child */
-    pid = fork();
-    if (pid == 0) {
-      number = become(path, argv, environment, fds, (int)count, leads, parent, report[1]);
-      ssize_t ignored = write(report[1], &number, sizeof number);
-      (void)ignored;
-      _exit(127);
-    }
-    if (pid < 0) number = errno;
-    sigprocmask(SIG_SETMASK, &before, NULL);
-  }
-  close(report[1]);
-  if (pid > 0) {
-    ssize_t got;
-    do got = read(report[0], &number, sizeof number); while (got < 0 && errno == EINTR);
-    if (got != (ssize_t)sizeof number) number = 0; /* end of file: the exec worked */
-    else waitpid(pid, NULL, 0);
-  }
-  close(report[0]);
-  free(path);
-  free_strings(argv);
-  free_strings(environment);
-  return number ? fail(env, "spawn", number) : from_int(env, pid);
-}
-
-static napi_value PidfdOpen(napi_env env, napi_callback_info info) {
-  INTEGERS(a, 1);
-  return result(env, "pidfd_open", (int)syscall(SYS_pidfd_open, a[0], 0));
-}
-
-/* false when the process is gone: a signal by pidfd never reaches a stranger with the same pid. */
-static napi_value PidfdKill(napi_env env, napi_callback_info info) {
-  INTEGERS(a, 2);
-  long returned = syscall(SYS_pidfd_send_signal, a[0], a[1], NULL, 0);
-  if (returned < 0 && errno != ESRCH) return fail(env, "pidfd_send_signal", errno);
-  napi_value value;
-  CHECK(napi_get_boolean(env, returned == 0, &value));
-  return value;
-}
-
-/* Reaps the child: its exit status, or minus the signal that killed it; undefined while it lives. */
-static napi_value PidfdReap(napi_env env, napi_callback_info info) {
-  INTEGERS(a, 1);
-  siginfo_t status = {0};
-  if (waitid((idtype_t)P_PIDFD, (id_t)a[0], &status, WEXITED | WNOHANG) < 0) return fail(env, "waitid", errno);
-  if (status.si_pid == 0) return NULL;
-  return from_int(env, status.si_code == CLD_EXITED ? status.si_status : -status.si_status);
-}
-
-/* Lets whoever else is ready run first. */
-static napi_value Yield(napi_env env, napi_callback_info info) {
-  (void)info;
-  return result(env, "sched_yield", sched_yield());
-}
-
-static napi_value Prctl(napi_env env, napi_callback_info info) {
-  INTEGERS(a, 2);
-  return result(env, "prctl", prctl(a[0], a[1], 0, 0, 0));
 }
 
 /* ---- Polling a descriptor on Node's own event loop ---- */
@@ -474,10 +341,11 @@ static napi_value Control(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback call; } functions[] = {
     {"socket", Socket}, {"setsockopt", Setsockopt}, {"getsockopt", Getsockopt}, {"bind", Bind}, {"connect", Connect},
-    {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair},
+    {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair}, {"notify", Notify}, {"nonblock", Nonblock},
     {"close", Close}, {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable},
-    {"memfd", Memfd}, {"mmap", Mmap}, {"unmap", Unmap}, {"backlog", Backlog}, {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen},
-    {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap}, {"prctl", Prctl}, {"yield", Yield}, {"poll", Poll}, {"control", Control},
+    {"memfd", Memfd}, {"mmap", Mmap}, {"unmap", Unmap}, {"backlog", Backlog}, {"poll", Poll}, {"control", Control},
+    {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen}, {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap},
+    {"prctl", Prctl}, {"yield", Yield},
   };
   static const struct { const char *name; int value; } constants[] = {
     {"AF_UNIX", AF_UNIX}, {"AF_INET", AF_INET}, {"AF_INET6", AF_INET6}, {"SOL_SOCKET", SOL_SOCKET},

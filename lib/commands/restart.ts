@@ -7,12 +7,22 @@ import { posix } from '../posix.js'
 
 const SIGUSR2 = 12
 
+const USAGE = 'Usage: lookout restart PID|PIDFILE'
+
+const HELP = `Replaces the workers of a running lookout one by one by such that have loaded the app anew, and waits for that.
+No request fails for it. Exits with 1, and the reason, where a new worker does not come to listen: the others then
+serve as before.`
+
+const RESTS = 'it rests: the next connection loads it anew'
+
 /** ms between two looks at the board. */
 const LOOK = 20
 
 /** A lookout that runs: its pid, held so that no other process gets it, and its board. */
 interface Running {
   pid: number
+  /** Whether it is a resting program; else the master itself, whose sockets another holds. */
+  rests: boolean
   pidfd: number
   board: Board
 }
@@ -30,9 +40,10 @@ function find(target: string): Running {
   } catch {
     throw stranger
   }
-  const board = openBoard(pid)
+  const rests = nameOf(pid) === 'lookout'
+  const board = rests || isOwnMaster(pid) ? openBoard(pid) : undefined
   if (board === undefined) throw stranger
-  return { pid, pidfd, board }
+  return { pid, rests, pidfd, board }
 }
 
 function readPid(file: string): string {
@@ -48,11 +59,26 @@ function readPid(file: string): string {
   return text
 }
 
-/** The board is kept open by the resting program for as long as that lives. */
+/** A process's short name; '' of one that is gone. */
+function nameOf(pid: number): string {
+  try {
+    return fs.readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+  } catch {
+    return ''
+  }
+}
+
+/** A master that hears signals itself: any other would die of ours. */
+function isOwnMaster(pid: number): boolean {
+  if (!nameOf(pid).startsWith('lookout master')) return false
+  const [, caught = '0'] = /^SigCgt:\s*(\w+)$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+  return ((BigInt(`0x${caught}`) >> BigInt(SIGUSR2 - 1)) & 1n) === 1n
+}
+
+/** The board is kept open by it for as long as it lives. */
 function openBoard(pid: number): Board | undefined {
   const folder = `/proc/${pid}/fd`
   try {
-    if (fs.readFileSync(`/proc/${pid}/comm`, 'utf8') !== 'lookout\n') return undefined
     const fd = fs.readdirSync(folder).find(name => fs.readlinkSync(`${folder}/${name}`) === '/memfd:lookout (deleted)')
     return fd === undefined ? undefined : new Board(fs.openSync(`${folder}/${fd}`, 'r+'))
   } catch (error) {
@@ -63,22 +89,24 @@ function openBoard(pid: number): Board | undefined {
 }
 
 /** '' at rest. */
-function masterOf(pid: number): string {
+function masterOf({ pid, rests }: Running): string {
+  if (!rests) return `${pid}`
   return fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
 }
 
 /** @throws Misuse, or Failure with what went wrong: the app then serves as before */
 export async function run(args: string[]): Promise<void> {
   const [target, ...more] = args
-  if (target === undefined || more.length > 0 || target.startsWith('-')) {
-    throw new Misuse('usage: lookout restart PID|PIDFILE')
-  }
-  const { pid, pidfd, board } = find(target)
+  if (target === '--help') return console.log(`${USAGE}\n\n${HELP}`)
+  if (target === undefined || more.length > 0 || target.startsWith('-')) throw new Misuse(USAGE.toLowerCase())
+  const running = find(target)
+  const { pidfd, board } = running
   const { restartsBegun } = board.read()
-  const master = masterOf(pid)
+  const master = masterOf(running)
   posix.pidfdKill(pidfd, SIGUSR2)
   for (;;) {
-    if (!posix.pidfdKill(pidfd, 0)) throw new Failure(`cannot restart ${target}: it has ended`)
+    const lives = posix.pidfdKill(pidfd, 0)
+    if (!lives && running.rests) throw new Failure(`cannot restart ${target}: it has ended`)
     const { restartsEnded, restartFailed, restart } = board.read()
     // One that had begun before may have loaded the old code.
     if (restartsEnded > restartsBegun) {
@@ -86,7 +114,7 @@ export async function run(args: string[]): Promise<void> {
       return console.log(restart)
     }
     // Another master than the one that was told has loaded the app since.
-    if (master === '' || masterOf(pid) !== master) return console.log('it rests: the next connection loads it anew')
+    if (!lives || master === '' || masterOf(running) !== master) return console.log(RESTS)
     await sleep(LOOK)
   }
 }

@@ -97,7 +97,7 @@ int main(int argc, char **argv) {
     if (STEP("say")) say(argv[++i]);
     else if (STEP("serve")) serve(3 + atoi(argv[++i]));
     else if (STEP("unless")) { if (access(argv[++i], F_OK) != 0) _exit(1); }
-    else if (STEP("lifeline")) lifeline(channel + 2);
+    else if (STEP("lifeline")) lifeline(channel + 3);
     else if (STEP("hum")) hum("hums");
     else if (STEP("send")) need(write(channel, &byte, 1) == 1);
     else if (STEP("hear")) { need(read(channel, &byte, 1) == 1); say("heard"); }
