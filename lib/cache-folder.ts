@@ -1,10 +1,13 @@
-/** Where compiled code is kept: $XDG_CACHE_HOME/lookout, or ~/.cache/lookout. Ours alone, for it is run. */
+/**
+ * Where compiled code is kept: $XDG_CACHE_HOME/lookout, or ~/.cache/lookout; of a service, in its $CACHE_DIRECTORY. Ours alone,
+ * for it is run.
+ */
 import fs from 'node:fs'
 import path from 'node:path'
 
 /** @returns undefined where there is no such folder, it cannot be made, or others may write to it */
 export function cacheFolder(env: NodeJS.ProcessEnv): string | undefined {
-  const base = env.XDG_CACHE_HOME || (env.HOME && path.join(env.HOME, '.cache'))
+  const base = env.CACHE_DIRECTORY?.split(':')[0] || env.XDG_CACHE_HOME || (env.HOME && path.join(env.HOME, '.cache'))
   if (!base || !path.isAbsolute(base)) return undefined
   const folder = path.join(base, 'lookout')
   try {

@@ -15,8 +15,8 @@ import { type Ending, type WorkerEvent, WorkerHandle } from './worker-handle.js'
 
 const trace = tracer('fleet')
 
-/** ms for which a worker that is retired leaves idle connections to its clients: longer than Node itself leaves them. */
-const PATIENCE = 6000
+/** ms for which a worker that is to go leaves idle connections to its clients: longer than Node itself leaves them. */
+export const PATIENCE = 6000
 
 export interface FleetHooks {
   on(event: WorkerEvent): void

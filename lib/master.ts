@@ -8,6 +8,7 @@
 import { Board } from './board.js'
 import { duration, now } from './clock.js'
 import { type AppConfig, inherited } from './config.js'
+import { PATIENCE } from './fleet.js'
 import { hooksOf } from './hooks.js'
 import { tracer } from './log.js'
 import { Pool } from './pool.js'
@@ -135,7 +136,7 @@ class Master {
     this.#begin()
     this.#rest.touch()
     this.#service.reloading()
-    this.#pool.restart.begin(() => this.#service.ready())
+    this.#pool.restart.begin((_, text) => this.#service.ready(text))
     this.#pool.reconcile()
   }
 
@@ -156,7 +157,7 @@ class Master {
       case 'ready':
         this.#rest.touch()
         this.#rest.joined(worker)
-        this.#service.ready()
+        this.#service.ready('serves')
         return this.#retireStandIn()
       case 'answered':
         if (!this.#answered) this.#board.write({ latency: event.at - this.#woken })
@@ -174,7 +175,7 @@ class Master {
   // ---- An app that fails ----
 
   #standInForApp(): void {
-    this.#service.ready()
+    this.#service.ready(`fails: ${this.#board.read().bootError}`)
     if (this.#standIn) return this.#standIn.start()
     const { StandIn } = require('./stand-in.js') as typeof import('./stand-in.js')
     this.#standIn = new StandIn(this.#sockets.groups, {
@@ -223,7 +224,9 @@ class Master {
     this.#rest.end()
     this.#pool.say(`ends: ${reason}`)
     const grace = this.#orphaned ? Math.min(ORPHAN_GRACE, this.#config.grace) : this.#config.grace
-    this.#pool.end({ grace, patience: 0, final, cut })
+    // Another may be started at once (systemctl restart), which is to be no loss to anybody.
+    const patience = final && this.#config.given ? PATIENCE : 0
+    this.#pool.end({ grace, patience, final, cut })
     this.#service.stopping(grace, reason)
     this.#standIn?.stop()
     if (final) for (const { fds } of this.#sockets.groups) for (const fd of fds) posix.close(fd)

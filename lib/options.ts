@@ -29,29 +29,35 @@ function valueFrom(entry: Entry, text: string, where: string): unknown {
   }
 }
 
-function command(version: string): Command {
-  const program = new Command('lookout')
+/** What is said of a command in its --help. */
+interface Face {
+  name: string
+  description: string
+  /** Of the command alone: names without dashes, with their help. */
+  flags?: Record<string, string>
+}
+
+/** The texts that options were given as, by their names in TABLE; undefined for a flag. */
+type Texts = Partial<Record<keyof Options, string | undefined>>
+
+/** @param texts is filled while the command line is read */
+function command({ name, description, flags = {} }: Face, texts: Texts = {}): Command {
+  const program = new Command(name)
     .usage('[options] <app> [-- args]')
-    .description('Puts an app behind a listening socket and rests until somebody connects.')
+    .description(description)
     .argument('<app>', 'a file that node can run, or a folder whose package.json names one')
     .argument('[args...]', "the app's own arguments")
-    .version(version, '--version', 'print the version')
     .helpOption('--help', 'print this')
     .passThroughOptions()
     .exitOverride()
     .configureOutput({ writeErr: () => {} })
-    .addHelpText(
-      'after',
-      '\nCommands:\n' +
-        '  lookout restart PID|PIDFILE  replace the workers of a running lookout, without losing a request\n' +
-        '  lookout unit [options] <app> make the systemd units of an app, or --install them\n' +
-        '\nTIME is 30, 30s, 500ms, 5m or 1h. Every option is also read from the environment: LOOKOUT_IDLE for --idle.',
-    )
-  for (const entry of Object.values(TABLE)) {
+  for (const [flag, help] of Object.entries(flags)) program.option(`--${flag}`, help)
+  for (const [key, entry] of Object.entries(TABLE)) {
     const option = new Option(entry.flags, entry.default ? `${entry.help} (default: ${entry.default})` : entry.help)
     if (entry.parse) {
       option.argParser((text: string, before: unknown) => {
         const value = valueFrom(entry, text, option.long ?? '')
+        texts[key as keyof Options] = text
         return entry.repeat ? [...((before as unknown[]) ?? []), ...(value as unknown[])] : value
       })
     }
@@ -124,23 +130,66 @@ export interface Parsed {
   options: Options
 }
 
+/** @returns false where --help or --version was all that was asked, and has been printed */
+function read(program: Command, argv: string[]): boolean {
+  try {
+    program.parse(argv, { from: 'user' })
+    return true
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return false
+    throw new Misuse(error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' '))
+  }
+}
+
+/** What the command line says beyond `before`. */
+function parsed(program: Command, before: Options): Parsed & { given: [string, unknown][] } {
+  const given = Object.entries(program.opts()).filter(([key]) => program.getOptionValueSource(key) === 'cli')
+  const [app, ...rest] = program.args as [string, ...string[]]
+  const args = rest[0] === '--' ? rest.slice(1) : rest
+  const options = { ...before, ...Object.fromEntries(given) }
+  check(options)
+  return { app, args, options, given }
+}
+
 /**
  * @returns undefined where --help or --version was all that was asked, and has been printed
  * @throws Misuse
  */
 export function parse(argv: string[], env: NodeJS.ProcessEnv, version: string): Parsed | undefined {
-  const program = command(version)
-  try {
-    program.parse(argv, { from: 'user' })
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error
-    if (error.exitCode === 0) return undefined
-    throw new Misuse(error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' '))
+  const description = 'Puts an app behind a listening socket and rests until somebody connects.'
+  const program = command({ name: 'lookout', description })
+    .version(version, '--version', 'print the version')
+    .addHelpText(
+      'after',
+      '\nCommands:\n' +
+        '  lookout restart PID|PIDFILE   replace the workers of a running lookout, without losing a request\n' +
+        '  lookout unit [options] <app>  make the systemd units of an app, or --install them\n' +
+        '\nTIME is 30, 30s, 500ms, 5m or 1h. Every option is also read from the environment: LOOKOUT_IDLE for --idle.',
+    )
+  return read(program, argv) ? parsed(program, defaults(env)) : undefined
+}
+
+/** What a command line says, and how it says it. */
+export interface Given extends Parsed {
+  texts: Texts
+  /** Of the command's own. */
+  flags: Record<string, boolean>
+}
+
+/**
+ * The same options for a command that hands them on.
+ * @returns undefined where --help was asked
+ * @throws Misuse
+ */
+export function parseGiven(argv: string[], face: Face): Given | undefined {
+  const texts: Texts = {}
+  const program = command(face, texts)
+  if (!read(program, argv)) return undefined
+  const { given, ...rest } = parsed(program, defaults({}))
+  for (const [key, value] of given) {
+    if (key in TABLE && typeof value === 'boolean') texts[key as keyof Options] = undefined
   }
-  const given = Object.entries(program.opts()).filter(([key]) => program.getOptionValueSource(key) === 'cli')
-  const [app, ...rest] = program.args as [string, ...string[]]
-  const args = rest[0] === '--' ? rest.slice(1) : rest
-  const options = { ...defaults(env), ...Object.fromEntries(given) }
-  check(options)
-  return { app, args, options }
+  const flags = Object.fromEntries(given.filter(([key]) => key in (face.flags ?? {})))
+  return { ...rest, texts, flags: flags as Record<string, boolean> }
 }

@@ -39,11 +39,7 @@ export async function run(argv: string[], env: NodeJS.ProcessEnv): Promise<void>
   else await rest(parsed, env)
 }
 
-function configOf(app: string, options: Options): AppConfig {
-  const script = resolveScript(app)
-  if (options.hooks !== undefined && !fs.existsSync(options.hooks)) {
-    throw new Misuse(`cannot use --hooks ${options.hooks}: there is no such file`)
-  }
+function configOf(app: string, options: Options, script: string): AppConfig {
   const { listen, backlog, deferAccept, socketMode, pidFile, ...kept } = options
   const name = options.name ?? path.basename(app === '.' ? process.cwd() : app)
   return { ...kept, name, script }
@@ -52,7 +48,10 @@ function configOf(app: string, options: Options): AppConfig {
 // ---- Sockets of our own ----
 
 async function rest({ app, args, options }: Parsed, env: NodeJS.ProcessEnv): Promise<void> {
-  const config = configOf(app, options)
+  const config = configOf(app, options, resolveScript(app))
+  if (options.hooks !== undefined && !fs.existsSync(options.hooks)) {
+    throw new Misuse(`cannot use --hooks ${options.hooks}: there is no such file`)
+  }
   const groups = await bind(addressesOf(options, env), options)
   const sockets = groups.flat()
   const { pidFile, statsFile } = options
@@ -87,7 +86,7 @@ function readyLine(config: AppConfig, groups: Bound[][]): string {
 function serve({ app, args, options }: Parsed, groups: Group[], env: NodeJS.ProcessEnv): void {
   if (options.pidFile !== undefined)
     throw new Misuse('cannot use --pid-file: whoever gave us the sockets knows our pid')
-  const config = { ...configOf(app, options), given: true }
+  const config = { ...configOf(app, options, scriptOf(app)), given: true }
   const argv = workerArgv(config.script, args)
   const told = { ...workerEnvironment(env, groups), LOOKOUT_APP: encode(config) }
   const stdin = fs.openSync('/dev/null', 'r')
@@ -106,6 +105,15 @@ function serve({ app, args, options }: Parsed, groups: Group[], env: NodeJS.Proc
     },
     [stdin, 1, 2, ...groups.flatMap(({ fds }) => fds), channel, stats, makeBoard(1)],
   )
+}
+
+/** One that is not there is an app that fails: who connects is told so, until it is. */
+function scriptOf(app: string): string {
+  try {
+    return resolveScript(app)
+  } catch {
+    return path.resolve(app)
+  }
 }
 
 function startFirst(launch: Launch): { pid: number; channel: number } {

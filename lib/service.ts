@@ -43,17 +43,17 @@ export class Service {
   }
 
   /** Somebody answers who connects: a worker, or whoever stands in for an app that fails. */
-  ready(): void {
+  ready(status: string): void {
     if (this.#isReady) return
     this.#isReady = true
-    this.#tell('READY=1')
+    this.#tell('READY=1', `STATUS=${inLine(status)}`)
   }
 
   /** How it is, in a line. */
   status(text: string): void {
     if (text === this.#status) return
     this.#status = text
-    this.#tell(`STATUS=${text.replace(/\s+/g, ' ')}`)
+    this.#tell(`STATUS=${inLine(text)}`)
   }
 
   reloading(): void {
@@ -63,6 +63,11 @@ export class Service {
 
   /** @param grace ms after which what has not ended is killed */
   stopping(grace: number, why: string): void {
-    this.#tell('STOPPING=1', `EXTEND_TIMEOUT_USEC=${(grace + MARGIN) * 1000}`, `STATUS=${why}`)
+    this.#tell('STOPPING=1', `EXTEND_TIMEOUT_USEC=${(grace + MARGIN) * 1000}`, `STATUS=${inLine(why)}`)
   }
+}
+
+/** What one assignment may hold. */
+function inLine(text: string): string {
+  return text.replace(/\s+/g, ' ')
 }
