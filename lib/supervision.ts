@@ -142,7 +142,7 @@ export class Supervision {
   get status(): string {
     const { why, requests, workers, bootError } = this.stats
     const ready = workers.filter(({ state }) => state === 'ready').length
-    if (ready === 0 && bootError) return `fails: ${bootError}`
+    if (ready === 0) return bootError ? `fails: ${bootError}` : 'boots'
     return `${ready} of ${this.fleet.wanted} workers, ${requests} requests; ${why}`
   }
 

@@ -16,7 +16,10 @@ const INSIDE = `set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs /srv
 mkdir /srv/lookout /srv/node /srv/apps
-mount --bind "$1" /srv/lookout
+for part in "$1"/*; do
+  if [ -d "$part" ]; then mkdir "/srv/lookout/\${part##*/}"; else touch "/srv/lookout/\${part##*/}"; fi
+  mount --bind "$part" "/srv/lookout/\${part##*/}" # its folder may be closed to others
+done
 mount --bind "$2" /srv/node
 mount -t proc proc /proc
 mount -t tmpfs -o mode=755 tmpfs /run

@@ -263,6 +263,53 @@ describe('under systemd', function () {
     await until('files', () => fs.readdirSync(systemd.path('/var/cache/private/cached/lookout')).length > 0)
   })
 
+  it('words reach the app as they were given', async () => {
+    const words = ['--price', '5$', '100%', 'say "hi"\\', "it's", '$HOME', '%h', '']
+    const text = `require('node:http').createServer((_, response) => response.end(JSON.stringify(process.argv.slice(2)))).listen(3000)`
+    const folder = systemd.app('words', { 'a b.js': text })
+    const port = await freePort()
+    const app = `${folder}/a b.js`
+    const { stderr } = await systemd.lookout(
+      'unit',
+      '--install',
+      '--name',
+      'words',
+      '-l',
+      `${port}`,
+      app,
+      '--',
+      ...words,
+    )
+    expect(stderr).to.equal('')
+    cleanups.push(async () => void (await systemd.lookout('unit', '--remove', 'words')))
+    expect(JSON.parse((await request(`http://127.0.0.1:${port}`)).body)).to.deep.equal(words)
+  })
+
+  it('an app that others may not read runs as who owns it; as root, never', async () => {
+    const folder = systemd.app('closed', { 'app.js': '' })
+    const app = `${folder}/app.js`
+    fs.chmodSync(systemd.path(app), 0o600)
+    const { code, stderr } = await systemd.lookout('unit', app)
+    expect(code).to.equal(2)
+    expect(stderr).to.equal(
+      `lookout: cannot make a unit for ${app}: only root may enter ${app}, and an app is not run as root; move it, or let others read it\n`,
+    )
+    fs.chownSync(systemd.path(app), 65534, 65534)
+    const { stdout } = await systemd.lookout('unit', app)
+    expect(stdout)
+      .to.match(/^User=nobody$/m)
+      .and.not.to.match(/^DynamicUser/m)
+  })
+
+  it('an app in /var/tmp, or in a home, is still there for its unit', async () => {
+    fs.mkdirSync(systemd.path('/var/tmp/shop'))
+    fs.writeFileSync(systemd.path('/var/tmp/shop/app.js'), EXPRESS)
+    expect((await systemd.lookout('unit', '/var/tmp/shop/app.js')).stdout).to.match(/^PrivateTmp=no$/m)
+    expect((await systemd.lookout('unit', `${systemd.app('shop', { 'app.js': '' })}/app.js`)).stdout)
+      .to.match(/^PrivateTmp=yes$/m)
+      .and.to.match(/^ProtectHome=yes$/m)
+  })
+
   it('the units are clean, and what they allow is little', async () => {
     const { service, socket } = await installed('clean', EXPRESS)
     expect((await systemd.run('systemd-analyze', 'verify', service, socket)).stderr).to.equal('')

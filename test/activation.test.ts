@@ -1,0 +1,370 @@
+/** Sockets that are given by another program, and lies about them. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import dgram from 'node:dgram'
+import fs from 'node:fs'
+import path from 'node:path'
+import { expect } from 'chai'
+import { posix } from '../lib/posix.js'
+import { request } from './support/client.js'
+import { BIN, childrenOf, cleanups, fixture, isAlive, MARK, temporaryFolder, until } from './support/lookout.js'
+
+/** What is open in us is given to nobody: as descriptors of 3 and up. */
+interface Given {
+  fds: number[]
+  /** PID stands for that of the process itself. */
+  env?: NodeJS.ProcessEnv
+  args?: string[]
+}
+
+/** lookout, started with these descriptors; a shell knows its pid before it becomes node. */
+class Activated {
+  stderr = ''
+  readonly ended: Promise<number | null>
+  #code: number | null | undefined
+
+  private constructor(readonly child: ChildProcess) {
+    child.stderr!.setEncoding('utf8').on('data', text => {
+      this.stderr += text
+    })
+    this.ended = new Promise(resolve =>
+      child.on('close', code => {
+        this.#code = code
+        resolve(code)
+      }),
+    )
+    cleanups.push(async () => {
+      if (this.#code === undefined) child.kill('SIGKILL')
+      await this.ended
+    })
+  }
+
+  static start(app: string, { fds, env = {}, args = [] }: Given): Activated {
+    const [name, value] = MARK.split('=') as [string, string]
+    const { NODE_V8_COVERAGE, NODE_ENV, ...inherited } = process.env
+    const given = { LISTEN_PID: 'PID', LISTEN_FDS: `${fds.length}`, ...env }
+    const sets = Object.entries(given).map(([name, value]) => `${name}="${value === 'PID' ? '$$' : value}"`)
+    const script = `export ${sets.join(' ')}; exec "$@"`
+    const words = ['-c', script, 'sh', process.execPath, BIN, ...args, app]
+    return new Activated(
+      spawn('sh', words, { env: { ...inherited, [name]: value }, stdio: ['ignore', 'inherit', 'pipe', ...fds] }),
+    )
+  }
+
+  /** Waits for a line of its stderr. */
+  line(pattern: RegExp): Promise<RegExpExecArray> {
+    return until(`${pattern}`, () => pattern.exec(this.stderr)).catch(error => {
+      throw new Error(`${error.message}; it said:\n${this.stderr}`)
+    })
+  }
+}
+
+/** A listening socket of ours that nobody accepts from, and where it is. */
+function listening(family = posix.AF_INET, host = '127.0.0.1', port = 0): { fd: number; url: string; port: number } {
+  const fd = posix.socket(family)
+  cleanups.push(() => posix.close(fd))
+  posix.bind(fd, family, host, port)
+  posix.listen(fd, 100)
+  const [, , bound] = posix.getsockname(fd)
+  return { fd, url: family === posix.AF_UNIX ? `unix:${host}` : `http://127.0.0.1:${bound}`, port: bound }
+}
+
+describe('sockets that are given (LISTEN_FDS)', () => {
+  it('are served by the process that got them, which is the master; idle, it ends', async () => {
+    const { fd, url } = listening()
+    const lookout = Activated.start(fixture('plain.js'), { fds: [fd], args: ['--idle', '500ms', '-w', '2'] })
+    expect((await request(url)).body).to.equal('hello')
+    await until('two workers', () => childrenOf(lookout.child.pid!).length === 2)
+    expect(fs.readFileSync(`/proc/${lookout.child.pid}/cmdline`, 'utf8')).to.match(/^lookout master plain\.js/)
+    const workers = childrenOf(lookout.child.pid!)
+    expect(await lookout.ended).to.equal(0)
+    expect(lookout.stderr).to.match(/: wakes plain\.js at http:\/\/127\.0\.0\.1:\d+\n.*ready in.*ends: idle 500 ms\n$/s)
+    expect(workers.some(isAlive)).to.equal(false)
+    const waiting = request(url)
+    Activated.start(fixture('plain.js'), { fds: [fd] })
+    expect((await waiting).body, 'who came meanwhile').to.equal('hello')
+  })
+
+  it('of one name and port are one address: 127.0.0.1 and ::1', async () => {
+    const v4 = listening()
+    const v6 = listening(posix.AF_INET6, '::1', v4.port)
+    Activated.start(fixture('plain.js'), { fds: [v4.fd, v6.fd] })
+    expect((await request(v4.url)).body).to.equal('hello')
+    expect((await request(`http://[::1]:${v4.port}`)).body).to.equal('hello')
+  })
+
+  it('go to the app in the order in which --listen names them', async () => {
+    const app = path.join(temporaryFolder(), 'app.js')
+    fs.writeFileSync(
+      app,
+      `for (const name of ['first', 'second', 'third']) require('node:http').createServer((_, response) => response.end(name)).listen(3000)`,
+    )
+    const [one, two] = [listening(), listening()]
+    const three = listening(posix.AF_UNIX, path.join(temporaryFolder(), 'three'))
+    Activated.start(app, {
+      fds: [one.fd, two.fd, three.fd],
+      env: { LISTEN_FDNAMES: 'one:two:three' },
+      args: ['-l', 'name=three', '-l', 'name=two'],
+    })
+    expect((await request(three.url)).body).to.equal('first')
+    expect((await request(two.url)).body).to.equal('second')
+    expect((await request(one.url)).body).to.equal('third')
+  })
+
+  it('keep their backlog', async () => {
+    const fd = posix.socket(posix.AF_INET)
+    cleanups.push(() => posix.close(fd))
+    posix.bind(fd, posix.AF_INET, '127.0.0.1', 0)
+    posix.listen(fd, 7)
+    const [, , port] = posix.getsockname(fd)
+    Activated.start(fixture('plain.js'), { fds: [fd] })
+    await request(`http://127.0.0.1:${port}`)
+    const { stdout } = spawnSync('ss', ['-ltnH', `sport = :${port}`], { encoding: 'utf8' })
+    expect(stdout.trim().split(/\s+/)[2]).to.equal('7')
+  })
+
+  it('that are blocking hold nobody up', async () => {
+    const script = `use Socket; use POSIX; $^F = 10; socket(S, AF_INET, SOCK_STREAM, 0); bind(S, sockaddr_in(0, INADDR_LOOPBACK));
+      listen(S, 100); $| = 1; my ($port) = sockaddr_in(getsockname(S)); print "$port\\n"; POSIX::dup2(fileno(S), 3);
+      $ENV{LISTEN_FDS} = 1; $ENV{LISTEN_PID} = $$; exec @ARGV`
+    const [name, value] = MARK.split('=') as [string, string]
+    const child = spawn('perl', ['-e', script, process.execPath, BIN, '-w', '2', fixture('plain.js')], {
+      env: { ...process.env, [name]: value },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    cleanups.push(() => void child.kill('SIGKILL'))
+    let said = ''
+    child.stdout.on('data', text => {
+      said += text
+    })
+    const [port] = await until('a port', () => /^\d+$/m.exec(said))
+    const replies = await Promise.all(Array.from({ length: 20 }, () => request(`http://127.0.0.1:${port}`)))
+    expect(replies.every(({ body }) => body === 'hello')).to.equal(true)
+    expect((await request(`http://127.0.0.1:${port}`)).body).to.equal('hello')
+  })
+
+  it('for another process are none: the app gets those that it asks for', async () => {
+    const { fd, url } = listening()
+    const lookout = Activated.start(fixture('plain.js'), {
+      fds: [fd],
+      env: { LISTEN_PID: '1' },
+      args: ['-l', 'localhost:0'],
+    })
+    const [, address] = await lookout.line(/rests at (\S+)/)
+    expect(address).not.to.equal(url)
+    expect((await request(address!)).body).to.equal('hello')
+  })
+
+  it('are found by `lookout restart`, by the master pid', async () => {
+    const { fd, url } = listening()
+    const lookout = Activated.start(fixture('plain.js'), { fds: [fd], args: ['-w', '2'] })
+    const before = (await request(url, '/pid')).body
+    await lookout.line(/worker 1 .* ready/)
+    const restart = spawn(process.execPath, [BIN, 'restart', `${lookout.child.pid}`], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let said = ''
+    restart.stdout.on('data', text => {
+      said += text
+    })
+    const code = await new Promise(resolve => restart.on('close', resolve))
+    expect([code, said]).to.deep.equal([0, 'restarted 2 workers\n'])
+    expect((await request(url, '/pid')).body).not.to.equal(before)
+  })
+
+  it('hear the signals that are for lookout', async () => {
+    const { fd, url } = listening()
+    const lookout = Activated.start(fixture('plain.js'), { fds: [fd] })
+    await request(url)
+    lookout.child.kill('SIGTTIN')
+    await lookout.line(/worker 1 .* ready/)
+    lookout.child.kill('SIGTTOU')
+    await lookout.line(/wants 1 worker$/m)
+    lookout.child.kill('SIGUSR1')
+    await lookout.line(/^master \d+: \{"name":"plain.js"/m)
+    const slow = request(url, '/slow?500')
+    await request(url)
+    lookout.child.kill('SIGTERM')
+    expect((await slow).body).to.equal('slow')
+    expect(await lookout.ended).to.equal(0)
+  })
+})
+
+describe('lies about sockets', () => {
+  const folder = () => temporaryFolder()
+
+  /** A descriptor of a file, of a socket that is connected, of one for datagrams. */
+  async function others() {
+    const file = fs.openSync(path.join(folder(), 'file'), 'w')
+    cleanups.push(() => fs.closeSync(file))
+    const [connected, other] = posix.socketpair()
+    cleanups.push(() => void [connected, other].map(fd => posix.close(fd)))
+    const udp = dgram.createSocket('udp4').bind(0, '127.0.0.1')
+    cleanups.push(() => void udp.close())
+    await until('bound', () => udp.address())
+    const bound = posix.socket(posix.AF_INET)
+    cleanups.push(() => posix.close(bound))
+    const handle = (udp as unknown as Record<symbol, { handle: { fd: number } }>)[
+      Object.getOwnPropertySymbols(udp).find(symbol => symbol.description === 'state symbol')!
+    ]!.handle
+    return { file, connected, udp: handle.fd, bound }
+  }
+
+  for (const [env, complaint] of [
+    [{ LISTEN_FDS: '-1' }, 'cannot take over sockets: LISTEN_FDS is "-1", not 1 to 1024'],
+    [{ LISTEN_FDS: '0' }, 'cannot take over sockets: LISTEN_FDS is "0", not 1 to 1024'],
+    [{ LISTEN_FDS: '1000000000' }, 'cannot take over sockets: LISTEN_FDS is "1000000000", not 1 to 1024'],
+    [{ LISTEN_FDS: 'many' }, 'cannot take over sockets: LISTEN_FDS is "many", not 1 to 1024'],
+    [{ LISTEN_FDS: '' }, 'cannot take over sockets: LISTEN_FDS is "", not 1 to 1024'],
+    [{ LISTEN_FDS: '900' }, 'cannot take over descriptor \\d+: it is (not open|no socket)'],
+    [{ LISTEN_FDNAMES: 'one:two' }, 'cannot take over 1 sockets: LISTEN_FDNAMES has 2 names'],
+  ] as const) {
+    it(`${JSON.stringify(env)}: exit 2, in one line`, async () => {
+      const lookout = Activated.start(fixture('plain.js'), { fds: [listening().fd], env })
+      expect(await lookout.ended).to.equal(2)
+      expect(lookout.stderr).to.match(new RegExp(`^lookout: ${complaint}\n$`))
+    })
+  }
+
+  for (const [kind, complaint] of [
+    ['file', 'it is no socket'],
+    ['connected', 'it does not listen \\(Accept=no does\\)'],
+    ['udp', 'it is no stream socket \\(ListenStream= is\\)'],
+    ['bound', 'it does not listen \\(Accept=no does\\)'],
+  ] as const) {
+    it(`a descriptor that is ${kind}: exit 2, in one line`, async () => {
+      const fds = [listening().fd, (await others())[kind]]
+      const lookout = Activated.start(fixture('plain.js'), { fds, env: { LISTEN_FDNAMES: 'web:odd' } })
+      expect(await lookout.ended).to.equal(2)
+      expect(lookout.stderr).to.match(new RegExp(`^lookout: cannot take over descriptor 4, "odd": ${complaint}\n$`))
+    })
+  }
+
+  it('short names: exit 2', async () => {
+    const fds = [listening().fd, listening().fd]
+    const lookout = Activated.start(fixture('plain.js'), { fds, env: { LISTEN_FDNAMES: 'web' } })
+    expect(await lookout.ended).to.equal(2)
+    expect(lookout.stderr).to.equal('lookout: cannot take over 2 sockets: LISTEN_FDNAMES has 1 names\n')
+  })
+
+  it('a name that was not given, or an address: exit 2, with those that were', async () => {
+    for (const [wanted, complaint] of [
+      ['name=admin', 'the sockets given are called web'],
+      ['localhost:3000', 'the sockets are given, and called web; pick one by name=NAME'],
+    ] as const) {
+      const lookout = Activated.start(fixture('plain.js'), {
+        fds: [listening().fd],
+        env: { LISTEN_FDNAMES: 'web' },
+        args: ['-l', wanted],
+      })
+      expect(await lookout.ended).to.equal(2)
+      expect(lookout.stderr).to.equal(`lookout: cannot listen on ${wanted}: ${complaint}\n`)
+    }
+  })
+
+  it('a name where none were given: exit 2', async () => {
+    const lookout = Activated.start(fixture('plain.js'), {
+      fds: [],
+      env: { LISTEN_PID: '1' },
+      args: ['-l', 'name=web'],
+    })
+    expect(await lookout.ended).to.equal(2)
+    expect(lookout.stderr).to.equal('lookout: cannot listen on name=web: no sockets were given (LISTEN_FDS)\n')
+  })
+})
+
+describe('sd_notify', () => {
+  /** Receives datagrams at a path, or an abstract name, which Node cannot: what came, message by message. */
+  async function manager(address: string): Promise<() => string[]> {
+    const script = `use Socket; socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or die; my $a = $ARGV[0]; $a =~ s/^@/\\0/;
+      bind($s, pack('S a*', AF_UNIX, $a)) or die $!; $| = 1; print "bound\\n";
+      while (defined recv($s, my $m, 65536, 0)) { $m =~ s/\\n/ /g; print "$m\\n" }`
+    const child = spawn('perl', ['-e', script, address], { stdio: ['ignore', 'pipe', 'inherit'] })
+    cleanups.push(() => void child.kill())
+    let said = ''
+    child.stdout.setEncoding('utf8').on('data', text => {
+      said += text
+    })
+    await until('bound', () => said.startsWith('bound\n'))
+    return () => said.trim().split('\n').slice(1)
+  }
+
+  for (const [kind, address] of [
+    ['a path', () => path.join(temporaryFolder(), 'notify')],
+    ['an abstract name', () => `@lookout-test-${process.pid}`],
+  ] as const) {
+    it(`tells a manager at ${kind} of its life`, async () => {
+      const NOTIFY_SOCKET = address()
+      const told = await manager(NOTIFY_SOCKET)
+      const { fd, url } = listening()
+      const env = { NOTIFY_SOCKET, WATCHDOG_USEC: '600000', WATCHDOG_PID: 'PID' }
+      const lookout = Activated.start(fixture('plain.js'), { fds: [fd], env, args: ['--idle', '2s', '--grace', '3s'] })
+      await request(url)
+      await until('a status', () => told().some(text => /^STATUS=1 of 1 workers, 1 requests; rests in/.test(text)))
+      await until('the watchdog is fed', () => told().filter(text => text === 'WATCHDOG=1').length >= 3)
+      lookout.child.kill('SIGUSR2')
+      await until('a reload', () => told().some(text => /^RELOADING=1 MONOTONIC_USEC=\d+$/.test(text)))
+      await until('its end', () => told().includes('READY=1 STATUS=restarted 1 worker'))
+      expect(await lookout.ended).to.equal(0)
+      expect(told()[0]).to.equal('READY=1 STATUS=serves')
+      await until('the last', () => told().includes('STOPPING=1 EXTEND_TIMEOUT_USEC=5000000 STATUS=idle 2 s'))
+    })
+  }
+
+  it('asks for more time while a long boot lasts', async () => {
+    const NOTIFY_SOCKET = path.join(temporaryFolder(), 'notify')
+    const told = await manager(NOTIFY_SOCKET)
+    const app = path.join(temporaryFolder(), 'app.js')
+    fs.writeFileSync(
+      app,
+      `setTimeout(() => require('node:http').createServer((_, response) => response.end()).listen(3000), 6000)`,
+    )
+    const { fd, url } = listening()
+    Activated.start(app, { fds: [fd], env: { NOTIFY_SOCKET } })
+    await request(url)
+    expect(told()).to.deep.equal(['STATUS=boots', 'EXTEND_TIMEOUT_USEC=30000000', 'READY=1 STATUS=serves'])
+  })
+
+  it('feeds no watchdog that is for another process, and starves its own when no worker turns', async () => {
+    const NOTIFY_SOCKET = path.join(temporaryFolder(), 'notify')
+    const told = await manager(NOTIFY_SOCKET)
+    const { fd, url } = listening()
+    const other = Activated.start(fixture('plain.js'), {
+      fds: [fd],
+      env: { NOTIFY_SOCKET, WATCHDOG_USEC: '100000', WATCHDOG_PID: '1' },
+      args: ['--idle', '1s'],
+    })
+    await request(url)
+    await other.ended
+    expect(told().filter(text => text === 'WATCHDOG=1')).to.deep.equal([])
+
+    const env = { NOTIFY_SOCKET, WATCHDOG_USEC: '1000000', WATCHDOG_PID: 'PID' }
+    const lookout = Activated.start(fixture('plain.js'), { fds: [fd], env, args: ['--watchdog', '0'] })
+    await request(url)
+    await until('fed', () => told().includes('WATCHDOG=1'))
+    await request(url, '/spin')
+    const fed = () => told().filter(text => text === 'WATCHDOG=1').length
+    let [before, since] = [fed(), performance.now()]
+    await until('starved for a limit', () => {
+      if (fed() !== before) [before, since] = [fed(), performance.now()]
+      return performance.now() - since > 1500
+    })
+    expect(isAlive(lookout.child.pid!)).to.equal(true)
+  })
+
+  it('to nobody is complained of, and nothing else', async () => {
+    const { fd, url } = listening()
+    const lookout = Activated.start(fixture('plain.js'), { fds: [fd], env: { NOTIFY_SOCKET: '/proc/nowhere' } })
+    expect((await request(url)).body).to.equal('hello')
+    await lookout.line(/cannot notify \/proc\/nowhere: ENOENT$/m)
+  })
+
+  it('a lookout that rests says that it is ready', async () => {
+    const NOTIFY_SOCKET = path.join(temporaryFolder(), 'notify')
+    const told = await manager(NOTIFY_SOCKET)
+    const args = ['-l', 'localhost:0', '--name', 'shop']
+    const lookout = Activated.start(fixture('plain.js'), { fds: [], env: { LISTEN_PID: '1', NOTIFY_SOCKET }, args })
+    const [, url] = await lookout.line(/rests at (\S+)/)
+    expect(told()).to.deep.equal([`READY=1 STATUS=shop rests at ${url}`])
+    expect(JSON.parse((await request(url!, '/env')).body)).not.to.have.property('NOTIFY_SOCKET')
+  })
+})
