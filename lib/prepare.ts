@@ -6,9 +6,10 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { choose, takeOver } from './activation.js'
-import { type Bound, bind, release } from './bind.js'
+import type { Bound } from './bind.js'
 import { makeBoard } from './board.js'
 import { now } from './clock.js'
+import { writeCompiled } from './compile-cache.js'
 import { type AppConfig, encode } from './config.js'
 import { appEnvironment, serviceEnvironment, workerEnvironment } from './environment.js'
 import { causeOf, Failure, Misuse } from './errors.js'
@@ -52,6 +53,7 @@ async function rest({ app, args, options }: Parsed, env: NodeJS.ProcessEnv): Pro
   if (options.hooks !== undefined && !fs.existsSync(options.hooks)) {
     throw new Misuse(`cannot use --hooks ${options.hooks}: there is no such file`)
   }
+  const { bind, release } = require('./bind.js') as typeof import('./bind.js') // of no use where sockets are given
   const groups = await bind(addressesOf(options, env), options)
   const sockets = groups.flat()
   const { pidFile, statsFile } = options
@@ -127,6 +129,7 @@ function startFirst(launch: Launch): { pid: number; channel: number } {
 function become(file: string, argv: string[], env: NodeJS.ProcessEnv, fds: number[]): void {
   trace('becomes %s %o', file, argv)
   const list = Object.entries(env).map(([name, value]) => `${name}=${value}`)
+  writeCompiled()
   try {
     posix.exec(file, argv, list, fds)
   } catch (error) {
