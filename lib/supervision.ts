@@ -143,15 +143,16 @@ export class Supervision {
     const { why, requests, workers, bootError } = this.stats
     const ready = workers.filter(({ state }) => state === 'ready').length
     if (ready === 0) return bootError ? `fails: ${bootError}` : 'boots'
-    return `${ready} of ${this.fleet.wanted} workers, ${requests} requests; ${why}`
+    const { wanted } = this.fleet
+    const some = ready === wanted ? '' : `${ready} of `
+    return `${some}${plural(wanted, 'worker')}, ${plural(requests, 'request')}; ${why}`
   }
 
   #why(): string {
     const { all } = this.fleet
     const busy = all.reduce((sum, { stats }) => sum + stats.inFlight, 0)
     const reasons = all.flatMap(({ holds }) => holds.map(reason => `hold: ${reason}`))
-    if (busy > 0)
-      reasons.unshift(`${busy} request${busy === 1 ? '' : 's'} or connection${busy === 1 ? '' : 's'} in flight`)
+    if (busy > 0) reasons.unshift(`${plural(busy, 'request')} or connection${busy === 1 ? '' : 's'} in flight`)
     if (reasons.length === 0) reasons.push(this.master.prospect())
     return reasons.join(', ')
   }
@@ -210,6 +211,10 @@ export class Supervision {
       discard(temporary)
     }
   }
+}
+
+function plural(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
 }
 
 /** A file that may be there, and may be gone. */

@@ -87,6 +87,7 @@ StartLimitIntervalSec=0
 # It says when somebody answers, how it is (systemctl status), and that it lives; only the master's word counts.
 Type=notify
 NotifyAccess=main
+SyslogIdentifier=${name}
 WorkingDirectory=${unit.header === undefined ? folder.replaceAll('%', '%%') : folder}
 ${user ? '' : '# A visitor gets no stack traces.\nEnvironment=NODE_ENV=production\n'}${
   environmentFile === undefined

@@ -299,7 +299,7 @@ describe('sd_notify', () => {
       const env = { NOTIFY_SOCKET, WATCHDOG_USEC: '600000', WATCHDOG_PID: 'PID' }
       const lookout = Activated.start(fixture('plain.js'), { fds: [fd], env, args: ['--idle', '2s', '--grace', '3s'] })
       await request(url)
-      await until('a status', () => told().some(text => /^STATUS=1 of 1 workers, 1 requests; rests in/.test(text)))
+      await until('a status', () => told().some(text => /^STATUS=1 worker, 1 request; rests in/.test(text)))
       await until('the watchdog is fed', () => told().filter(text => text === 'WATCHDOG=1').length >= 3)
       lookout.child.kill('SIGUSR2')
       await until('a reload', () => told().some(text => /^RELOADING=1 MONOTONIC_USEC=\d+$/.test(text)))

@@ -94,15 +94,29 @@ describe('documentation', () => {
     }
   })
 
-  it('the man page is clean under groff', () => {
-    // -ww: every warning. -Wall, which is often seen, turns all of them off.
-    const { error, status, stderr } = spawnSync('groff', ['-ww', '-man', '-Tutf8', PAGE], { encoding: 'utf8' })
-    if (error) {
-      throw new Error(
-        `groff is needed to check ${PAGE}, and cannot be run: ${error.message} (Debian: apt install groff)`,
-      )
-    }
-    expect(stderr).to.equal('')
-    expect(status).to.equal(0)
+  for (const page of fs.readdirSync(path.dirname(PAGE))) {
+    it(`${page} is clean under groff, and part of the package`, () => {
+      const file = path.join(path.dirname(PAGE), page)
+      // -ww: every warning. -Wall, which is often seen, turns all of them off.
+      const { error, status, stderr } = spawnSync('groff', ['-ww', '-man', '-Tutf8', file], { encoding: 'utf8' })
+      if (error) {
+        throw new Error(
+          `groff is needed to check ${page}, and cannot be run: ${error.message} (Debian: apt install groff)`,
+        )
+      }
+      expect(stderr).to.equal('')
+      expect(status).to.equal(0)
+      const { man } = JSON.parse(fs.readFileSync(path.join(ROOT, 'package.json'), 'utf8'))
+      expect(man).to.include(`man/${page}`)
+    })
+  }
+
+  it("lookout unit's own flags are in --help and in its man page", async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [BIN, 'unit', '--help'])
+    const page = plain(fs.readFileSync(path.join(ROOT, 'man/lookout-unit.1'), 'utf8'))
+    const flags = page.match(/^\.B (--[a-z]+)$/gm)?.map(line => line.slice(3)) ?? []
+    expect(flags).to.include.members(['--install', '--remove', '--user', '--help'])
+    for (const flag of flags) expect(stdout, flag).to.match(new RegExp(`(^|\\s)${flag}\\b`))
+    for (const flag of ['--install', '--remove', '--user']) expect(stdout).to.include(` ${flag} `)
   })
 })

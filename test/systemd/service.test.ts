@@ -67,7 +67,7 @@ describe('under systemd', function () {
     expect((await request(v6)).body).to.equal('hello')
     expect(await systemd.state(service)).to.equal('active')
     await until('a status', async () =>
-      /1 of 1 workers, 2 requests; rests in/.test((await systemd.show(service, 'StatusText')).StatusText!),
+      /^1 worker, 2 requests; rests in/.test((await systemd.show(service, 'StatusText')).StatusText!),
     )
     expect(systemd.processes(service)).to.have.length(2)
     await systemd.rests(service)
