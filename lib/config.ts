@@ -36,6 +36,10 @@ export interface AppConfig {
   keepAliveTimeout?: number
   watch: boolean
   quiet: boolean
+  /** Where it is to be found on the board; 0 where it is alone. */
+  slot?: number
+  /** What a client would be told, by address. */
+  urls?: string[]
   /** The sockets were given to us, by systemd or its like: nothing of ours rests. */
   given?: boolean
   /** Absolute, as the next. */

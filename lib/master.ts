@@ -51,7 +51,7 @@ class Master {
     this.#config = isDebugged ? { ...config, watchdog: 0 } : config
     this.#sockets = inherit(env)
     const { board, groups, stats, channel } = this.#sockets
-    this.#board = new Board(board)
+    this.#board = new Board(board, config.slot)
     const argv = process.argv.slice(2) // ours ends with that of worker 0
     const launch = { argv, env: { ...env }, groups, stats, stdin: 0, apart: false }
     const hooks = {

@@ -61,14 +61,17 @@ async function rest({ app, args, options }: Parsed, env: NodeJS.ProcessEnv): Pro
     const pidLock = pidFile === undefined ? [] : [writePidFile(pidFile)]
     const locks = sockets.flatMap(({ lock }) => lock ?? [])
     const below = [...STANDARD, makeBoard(1), ...pidLock, ...locks]
+    const shown = { ...config, urls: groups.map(group => group[0]!.url) }
+    const alone = { version: '', folder: '', log: '', env: {} }
+    const counts = groups.map(group => group.length)
     const argv = restingArgv({
       ready: config.quiet ? '' : readyLine(config, groups),
+      quiet: config.quiet,
       first: below.length,
       board: STANDARD.length,
       files: [pidFile, statsFile].filter(file => file !== undefined),
-      config,
-      groups: groups.map(group => group.length),
-      args,
+      reload: [],
+      apps: [{ ...alone, config: shown, groups: counts, worker: workerArgv(config.script, args) }],
     })
     notify(env, `READY=1\nSTATUS=${readyLine(config, groups)}`)
     become(resting, argv, appEnvironment(env), [...below, ...sockets.map(({ fd }) => fd)])

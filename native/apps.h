@@ -8,11 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct app {
-  const char *name;
-  int first, sockets; /* counted from the lowest of all */
+  char *name, *version, *folder, *log;
+  int first, sockets; /* counted from the lowest of all; none: a master that is to leave */
   long grace;
   char **env, **argv, **worker;
   pid_t master;      /* 0: at rest */
@@ -26,6 +27,7 @@ static struct app *apps;
 static int app_count, socket_count, lowest, board, quiet;
 static char **removed; /* files that go with us */
 static int removed_count;
+static char **reloads; /* what HUP runs, or NULL */
 static pid_t self;
 
 /* One write(2) a line, without stdio's buffer: it would be memory at rest. A log that nobody reads stops nobody. */
@@ -65,14 +67,16 @@ static char *word(void) {
   return *words++;
 }
 
-static int number(int least, int most) {
+static long long long_number(long long least, long long most) {
   char *text = word(), *rest;
   errno = 0;
-  long value = strtol(text, &rest, 10);
+  long long value = strtoll(text, &rest, 10);
   if (*text < '0' || *text > '9' || *rest || errno || value < least || value > most)
     die(2, "read its arguments: not a number in range", text);
-  return (int)value;
+  return value;
 }
+
+static int number(int least, int most) { return (int)long_number(least, most); }
 
 /* That many words, each with `part` in it: an assignment, a path. */
 static char **vector(int count, const char *part) {
@@ -86,9 +90,12 @@ static char **vector(int count, const char *part) {
 static void read_app(struct app *app) {
   app->name = word();
   words[-1] = NULL;
+  app->version = word();
   app->first = socket_count;
   app->sockets = number(1, 4096);
   app->grace = number(0, 1000000000);
+  app->folder = word();
+  app->log = word();
   app->env = vector(number(0, 64), "=");
   int count = number(1, 65536);
   words[-1] = NULL;
@@ -96,6 +103,40 @@ static void read_app(struct app *app) {
   app->argv = vector(count, "");
   app->worker = app->argv + worker;
   socket_count += app->sockets;
+}
+
+/* What the body before us knew: LIVE in lookout.c. It is the app's if that is as it was; else that master is to leave. */
+static void read_live(struct app *known) {
+  known->name = word();
+  known->version = word();
+  known->master = number(0, 1 << 22);
+  known->lifeline = number(0, 1 << 20);
+  known->grace = number(0, 1000000000);
+  known->failures = (unsigned)number(0, 1 << 30);
+  known->woken = long_number(0, 1LL << 50);
+  known->until = long_number(0, 1LL << 50);
+  siginfo_t unused = {0};
+  if (known->master && waitid(P_PID, (id_t)known->master, &unused, WEXITED | WNOHANG | WNOWAIT) < 0)
+    die(2, "read its arguments: a master that is no child of ours", known->name);
+}
+
+static struct app *named(const char *name) {
+  for (struct app *app = apps; app < apps + app_count; app++)
+    if (app->sockets && strcmp(app->name, name) == 0) return app;
+  return NULL;
+}
+
+static void keep(const struct app *known) {
+  struct app *app = named(known->name);
+  int leaves = known->master && known->until;
+  if (app && !leaves && strcmp(app->version, known->version) == 0) {
+    app->master = known->master;
+    app->lifeline = known->lifeline;
+    app->failures = known->failures;
+    app->woken = known->woken;
+    app->until = known->until;
+  } else if (known->master)
+    apps[app_count++] = *known;
 }
 
 /* Returns the ready line. */
@@ -107,9 +148,18 @@ static const char *read_arguments(int argc, char **argv) {
   board = number(3, lowest - 1);
   removed_count = number(0, 64);
   removed = vector(removed_count, "/");
-  apps = calloc((size_t)argc / 7 + 1, sizeof *apps); /* no app has fewer words */
-  must("allocate", apps ? 0 : -1);
+  int reload_count = number(0, 65536);
+  words[-1] = NULL;
+  reloads = reload_count ? vector(reload_count, "") : NULL;
+  int live_count = number(0, 8192);
+  words[-1] = NULL;
+  apps = calloc((size_t)argc / 8 + 2, sizeof *apps); /* neither an app nor what is known of one has fewer words */
+  struct app *known = calloc((size_t)live_count + 1, sizeof *known);
+  must("allocate", apps && known ? 0 : -1);
+  for (int i = 0; i < live_count; i++) read_live(&known[i]);
   for (; *words; app_count++) read_app(&apps[app_count]);
   if (!app_count) die(2, "read its arguments", "there is no app");
+  for (int i = 0; i < live_count; i++) keep(&known[i]);
+  free(known);
   return ready;
 }

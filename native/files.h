@@ -24,16 +24,30 @@ static void note_files(void) {
   for (int i = 0; i < socket_count; i++) files[i] = file_of(lowest + i, &address);
 }
 
+/* A socket's file, and its lock, where it is still that socket's. */
+static void remove_file(int socket) {
+  struct sockaddr_un address;
+  char lock[sizeof address.sun_path + 8];
+  if (!files[socket] || file_of(lowest + socket, &address) != files[socket]) return;
+  snprintf(lock, sizeof lock, "%s.lock", address.sun_path);
+  unlink(address.sun_path);
+  unlink(lock);
+}
+
+/* Those of sockets that are not among these descriptors. */
+static void drop_files(const int *kept, int count) {
+  struct sockaddr_un address;
+  for (int i = 0; i < socket_count; i++) {
+    int found = 0;
+    for (int k = 0; k < count && files[i] && !found; k++) found = file_of(kept[k], &address) == files[i];
+    if (!found) remove_file(i);
+  }
+}
+
 /* Another may have the addresses: socket files go, with their locks, but none that replaced one; then the sockets. */
 static void let_go(void) {
   for (int i = 0; i < socket_count; i++) {
-    struct sockaddr_un address;
-    char lock[sizeof address.sun_path + 8];
-    if (files[i] && file_of(lowest + i, &address) == files[i]) {
-      snprintf(lock, sizeof lock, "%s.lock", address.sun_path);
-      unlink(address.sun_path);
-      unlink(lock);
-    }
+    remove_file(i);
     close(lowest + i);
   }
   for (int i = 0; i < removed_count; i++) unlink(removed[i]);

@@ -1,11 +1,16 @@
 /*
  * lookout, at rest: waits for a connection, wakes the app's master, waits for the master to end.
  *
- * argv   lookout READY QUIET FIRST BOARD FILEC FILE... { NAME SOCKETS GRACE ENVC ENV... ARGC WORKER ARG... }...
+ * argv   lookout READY QUIET FIRST BOARD FILEC FILE... RELOADC RELOAD... LIVEC { LIVE }... { APP }...
+ *        APP is NAME VERSION SOCKETS GRACE FOLDER LOG ENVC ENV... ARGC WORKER ARG...
  *          READY    a line for stderr, once signals are ours          QUIET   1: say nothing but failures
  *          FIRST    the lowest listening descriptor; the apps' follow each other from there
  *          BOARD    a descriptor below FIRST that every master gets   FILE    is removed at the end
- *          NAME     of the app, for messages     SOCKETS  how many are its     GRACE  ms to drain at the end
+ *          RELOAD   an argument vector that HUP runs, see reload.h; without one, HUP is TERM
+ *          LIVE     what the body before us knew of an app: NAME VERSION, master, lifeline, GRACE, failures, woken, until
+ *          NAME     of the app, which no other has        VERSION  the same as long as nothing about the app changes
+ *          SOCKETS  how many are its     GRACE  ms to drain at the end
+ *          FOLDER   where its processes work, LOG the file that they write to; empty: as we do
  *          ENV      NAME=VALUE added for the app's processes
  *          ARG      the master's argument vector, a path first; from index WORKER on it is worker 0's
  *        Written by lib/plan.ts. Numbers are decimal; anything else is exit 2.
@@ -18,7 +23,8 @@
  *        shared statistics; the master the board, too, then a nonblocking pipe. A byte in the pipe is the number of a signal
  *        that we got, TERM asking it to drain and exit 0; an end of file before that says that we are gone.
  *        No signal is blocked. The master leads a process group.
- * exit   0 after TERM, INT or HUP, once the masters have drained; 128 + the signal after QUIT or a second
+ *        HUP in the pipe: the same, but another master takes its place.
+ * exit   0 after TERM or INT, once the masters have drained; 128 + the signal after QUIT or a second
  *        INT, which kill them at once; 1 when it cannot go on; 2 for a bad argv.
  *
  * USR1, USR2, TTIN, TTOU, TSTP and CONT go to the masters that live. Between TSTP and CONT nobody is woken; a
@@ -28,16 +34,13 @@
  */
 #include "apps.h"
 #include "files.h"
-#include <fcntl.h>
+#include "reload.h"
+#include "wake.h"
 #include <signal.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
-#define STATS_BYTES (256 * 128) /* one slot of 128 bytes a worker: lib/stats.ts */
 #define FIRST_DELAY 100         /* ms between two wakes of an app; doubling each time that its master failed ... */
 #define LAST_DELAY 15000        /* ... up to here, and forgotten when one lives that long */
 #define MARGIN 1000             /* ms a master has beyond its grace before it is killed */
@@ -54,56 +57,6 @@ static long long now(void) {
 }
 
 /* ---- Waking ---- */
-
-static void set_number(const char *name, long long value) {
-  char text[24];
-  snprintf(text, sizeof text, "%lld", value);
-  must("setenv", setenv(name, text, 1));
-}
-
-/* In the child: the sockets become 3 and up, those of `others` follow; then exec. */
-static _Noreturn void become(const struct app *app, char **argv, int *others, int count) {
-  const int behind = 3 + app->sockets;
-  set_number("LISTEN_PID", getpid());
-  for (int i = 0; i < count; i++) others[i] = must("fcntl", fcntl(others[i], F_DUPFD_CLOEXEC, behind + count));
-  for (int i = 0; i < app->sockets; i++) { /* downwards or in place, so none is overwritten before its turn */
-    int from = lowest + app->first + i, to = 3 + i;
-    must("dup2", from == to ? fcntl(to, F_SETFD, 0) : dup2(from, to));
-  }
-  for (int i = 0; i < count; i++) must("dup2", dup2(others[i], behind + i));
-  sigset_t none;
-  sigemptyset(&none);
-  must("sigprocmask", sigprocmask(SIG_SETMASK, &none, NULL));
-  execv(argv[0], argv);
-  say("cannot run %s: %s", argv[0], strerror(errno));
-  _exit(127);
-}
-
-/* In the child: its own group; it forks worker 0, its own child that dies with it, and becomes the master. */
-static _Noreturn void start(const struct app *app, int lifeline) {
-  int pair[2];
-  must("setpgid", setpgid(0, 0));
-  close(STDIN_FILENO);
-  must("open /dev/null", open("/dev/null", O_RDONLY)); /* as the lowest free one: 0 */
-  must("socketpair", socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
-  int stats = must("memfd_create", memfd_create("lookout-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  must("ftruncate", ftruncate(stats, STATS_BYTES));
-  must("seal", fcntl(stats, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
-  set_number("LISTEN_FDS", app->sockets);
-  for (char **entry = app->env; *entry; entry++) must("putenv", putenv(*entry));
-  pid_t master = getpid(), worker = must("fork", fork());
-  if (worker == 0) {
-    must("prctl", prctl(PR_SET_PDEATHSIG, SIGKILL));
-    if (getppid() != master) _exit(1);
-    set_number("LOOKOUT_WORKER", 0);
-    const char *node_options = getenv("LOOKOUT_NODE_OPTIONS"); /* for the app, not for the master */
-    if (node_options) must("setenv", setenv("NODE_OPTIONS", node_options, 1));
-    become(app, app->worker, (int[]){pair[1], stats}, 2);
-  }
-  set_number("LOOKOUT_WORKER_PID", worker);
-  set_number("LOOKOUT_WOKEN", app->woken);
-  become(app, app->argv, (int[]){pair[0], stats, board, lifeline}, 4);
-}
 
 /* The queued connection would wake a failing app again at once: it waits instead. Returns for how long, in ms. */
 static long back_off(struct app *app) {
@@ -151,7 +104,7 @@ static void bury(struct app *app) {
   app->master = 0;
   app->until = 0;
   masters--;
-  if (ending) return;
+  if (ending || !app->sockets) return;
   int failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
   if (!failed || now() - app->woken > LAST_DELAY) app->failures = 0;
   if (WIFSIGNALED(status))
@@ -164,6 +117,15 @@ static void bury(struct app *app) {
   }
 }
 
+/* Its messages may be still to be read: then its end was a good one. */
+static void bury_reloader(void) {
+  int status = 0;
+  must("reap", waitpid(reloader, &status, 0));
+  reloader = 0;
+  if (status) say("reload failed: it goes on as it was");
+  if (status) end_reload();
+}
+
 static void reap(void) {
   for (;;) {
     siginfo_t dead = {0};
@@ -171,6 +133,7 @@ static void reap(void) {
     struct app *app = apps;
     while (app < apps + app_count && app->master != dead.si_pid) app++;
     if (app < apps + app_count) bury(app);
+    else if (dead.si_pid == reloader) bury_reloader();
     else must("reap an orphan", waitpid(dead.si_pid, NULL, 0)); /* it came to us as PID 1 */
   }
 }
@@ -203,8 +166,12 @@ static void obey(const struct signalfd_siginfo *got) {
     case SIGPIPE: return;
     case SIGTERM:
     case SIGINT:
-    case SIGQUIT:
-    case SIGHUP: end(signal_number); return;
+    case SIGQUIT: end(signal_number); return;
+    case SIGHUP:
+      if (!reloads) end(signal_number);
+      else if (held) say("cannot reload: it is quiet until SIGCONT");
+      else if (!ending) start_reload();
+      return;
     case SIGTSTP: held = 1; break;
     case SIGCONT: held = 0; break;
   }
@@ -242,7 +209,7 @@ static sigset_t block_signals(void) {
 }
 
 static void take_sockets(void) {
-  polls = calloc((size_t)socket_count + 1, sizeof *polls);
+  polls = calloc((size_t)socket_count + 2, sizeof *polls);
   must("allocate", polls ? 0 : -1);
   for (int fd = 3; fd < lowest; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC); /* the locks are held here alone; the board is handed on */
   for (int i = 0; i < socket_count; i++) {
@@ -256,22 +223,40 @@ static void take_sockets(void) {
   note_files();
 }
 
+/* What the body before us had awake: the masters of apps that are as they were stay, the others go. */
+static void take_masters(void) {
+  for (struct app *app = apps; app < apps + app_count; app++) {
+    if (!app->master) continue;
+    masters++;
+    must("fcntl", fcntl(app->lifeline, F_SETFD, FD_CLOEXEC));
+    if (app->sockets || app->until) continue;
+    app->until = now() + app->grace + MARGIN;
+    tell(app, named(app->name) ? SIGHUP : SIGTERM);
+  }
+}
+
 int main(int argc, char **argv) {
   self = getpid();
   sigset_t signals = block_signals();
   const char *ready = read_arguments(argc, argv);
   take_sockets();
+  take_masters();
   struct pollfd *caught = &polls[socket_count];
   caught->fd = must("signalfd", signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   caught->events = POLLIN;
+  caught[1].events = POLLIN;
   if (*ready) say("%s", ready);
   while (!ending || masters > 0) {
-    int count = poll(polls, (nfds_t)socket_count + 1, arm());
+    caught[1].fd = ending ? -1 : offers;
+    int count = poll(polls, (nfds_t)socket_count + 2, arm());
     if (count < 0 && errno == EINTR) continue;
     must("poll", count);
     struct signalfd_siginfo got;
     while (read(caught->fd, &got, sizeof got) == sizeof got) obey(&got);
     reap();
+    int offer = offers >= 0 && caught[1].revents ? take_offer() : 0;
+    if (offer < 0) end_reload();
+    if (offer > 0) hand_over();
     for (struct app *app = apps; app < apps + app_count && !ending; app++)
       if (called(app)) wake(app);
   }

@@ -13,8 +13,10 @@ const apps: App[] = [
 const files = ['/nowhere/a', '/nowhere/b']
 const valid = argumentsOf(apps, { files })
 const first = argumentsOf(apps.slice(0, 1), { files }).length
+/** Where LIVEC is: behind RELOADC, which is 0. */
+const live = 6 + files.length
 /** Where the first app begins. */
-const begin = 5 + files.length
+const begin = live + 1
 
 /** Where the numbers are, and what is out of range there. */
 const numbers = (() => {
@@ -23,10 +25,12 @@ const numbers = (() => {
     [2, [0, 2, 3, 1048577]],
     [3, [0, 2, 4]],
     [4, [65]],
+    [live - 1, [65537]],
+    [live, [8193]],
   ]
   for (const at of [begin, first]) {
-    const worker = at + 5 + Number(valid[at + 3])
-    found.push([at + 1, [0, 4097]], [at + 2, [1_000_000_001]], [at + 3, [65]])
+    const worker = at + 8 + Number(valid[at + 6])
+    found.push([at + 2, [0, 4097]], [at + 3, [1_000_000_001]], [at + 6, [65]])
     found.push([worker - 1, [0, 65537]], [worker, [Number(valid[worker - 1]), 65536]])
   }
   return found
@@ -41,10 +45,10 @@ function malformed(): string[][] {
   for (const [index, outOfRange] of numbers) {
     for (const word of [...NO_NUMBER, ...HUGE, ...outOfRange]) wrong.push(valid.with(index, `${word}`))
   }
-  for (const entry of ['', 'A', 'no value']) wrong.push(valid.with(begin + 4, entry))
+  for (const entry of ['', 'A', 'no value']) wrong.push(valid.with(begin + 7, entry))
   for (const entry of ['', 'file']) wrong.push(valid.with(5, entry))
-  wrong.push(valid.with(begin + 1, '3'), valid.with(begin + 1, '4096'), valid.with(2, '1048576')) // no such sockets
-  const many = Array.from({ length: 1000 }, () => ['app', '4096', '0', '0', '1', '0', '/app']).flat()
+  wrong.push(valid.with(begin + 2, '3'), valid.with(begin + 2, '4096'), valid.with(2, '1048576')) // no such sockets
+  const many = Array.from({ length: 1000 }, () => ['app', '1', '4096', '0', '', '', '0', '1', '0', '/app']).flat()
   wrong.push([...valid.slice(0, begin), ...many], [...valid.slice(0, begin), ...many, 'app'])
   return wrong
 }

@@ -4,8 +4,9 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { expect } from 'chai'
+import { waiting } from '../support/kernel.js'
 import { childrenOf, isAlive, temporaryFolder, until } from '../support/lookout.js'
-import { type App, builds, FINE, listenTcp, once, Resting } from './resting.js'
+import { type App, argumentsOf, builds, FINE, listenTcp, once, puppet, Resting } from './resting.js'
 
 /** What a process was started with. */
 function inspect(pid: number) {
@@ -19,12 +20,6 @@ function inspect(pid: number) {
     .split(' ')
     .map(Number)
   return { env, fds, parent, group, blocked: /^SigBlk:\s+0+$/m.test(read('status')) ? 'none' : 'some' }
-}
-
-/** Whether a connection waits to be accepted: the queue's length is a listening socket's receive queue. */
-function isWaiting(port: number): boolean {
-  const hex = port.toString(16).toUpperCase().padStart(4, '0')
-  return new RegExp(`:${hex} 00000000:0000 0A 00000000:0*1 `).test(fs.readFileSync('/proc/net/tcp', 'latin1'))
 }
 
 /** CLOCK_MONOTONIC, in ms, for a performance.now(). */
@@ -98,8 +93,8 @@ for (const build of builds) {
       }
       expect(Object.keys(theirs.fds)).to.have.members(['0', '1', '2', '3', '4', '5', '6'])
       expect(Object.keys(its.fds)).to.have.members(['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'])
-      expect(its.fds[7], 'its lifeline').to.match(/^pipe:/)
-      expect(its.fds[8], 'the board').to.equal('/memfd:lookout (deleted)')
+      expect(its.fds[7], 'the board').to.equal('/memfd:lookout (deleted)')
+      expect(its.fds[8], 'its lifeline').to.match(/^pipe:/)
       expect(its.fds[9], 'the connection').to.match(/^socket:/)
       expect(its.fds[5]).not.to.equal(theirs.fds[5])
       expect(() => fs.truncateSync(`/proc/${master}/fd/6`, 0), 'sealed').to.throw('EPERM')
@@ -167,7 +162,7 @@ for (const build of builds) {
         () => !/^ShdPnd:.*[1-9a-f]/m.test(fs.readFileSync(`/proc/${lookout.pid}/status`, 'utf8')),
       )
       const client = lookout.connect()
-      await until('the connection waits', () => isWaiting(lookout.ports[0] as number))
+      await until('the connection waits', () => waiting(lookout.ports[0] as number) === 1)
       expect(lookout.count(/ wakes /)).to.equal(0)
       lookout.signal('SIGCONT')
       await client.served
@@ -222,21 +217,7 @@ for (const build of builds) {
     })
 
     it('is one that cannot be run', async () => {
-      const args = [
-        'is ready',
-        '0',
-        '4',
-        '3',
-        '0',
-        'one',
-        '1',
-        '0',
-        '0',
-        '2',
-        '1',
-        '/nonexistent/master',
-        '/nonexistent/worker',
-      ]
+      const args = argumentsOf([once]).map(word => (word === puppet() ? '/nonexistent/master' : word))
       const lookout = Resting.spawn(build, args, [listenTcp().fd])
       lookout.connect()
       await lookout.line(/ cannot run \/nonexistent\/master: No such file or directory$/)

@@ -83,8 +83,11 @@ function tool(name: string): string {
 export interface App {
   name?: string
   sockets?: number
+  version?: string
   /** ms */
   grace?: number
+  folder?: string
+  log?: string
   env?: string[]
   /** What the puppets do: see puppet.c. */
   master: string[]
@@ -103,6 +106,8 @@ export interface Options {
   env?: NodeJS.ProcessEnv
   /** A puppet's steps before the resting program: `adopt`. */
   before?: string[]
+  /** What HUP runs: the steps of a puppet. */
+  reload?: string[]
 }
 
 /** Serves one connection and rests; its worker waits to be killed. */
@@ -114,7 +119,7 @@ export const FINE: Ended = { code: 0, signal: null }
 /** The argument vector for these apps. */
 export function argumentsOf(
   apps: App[],
-  { ready = 'is ready', quiet = false, below = [], files = [] }: Options = {},
+  { ready = 'is ready', quiet = false, below = [], files = [], reload = [] }: Options = {},
 ): string[] {
   return [
     ready,
@@ -123,20 +128,18 @@ export function argumentsOf(
     3,
     files.length,
     ...files,
-    ...apps.flatMap(({ name = 'one', sockets = 1, grace = 30_000, env = [], master, worker = ['hum'] }) => [
-      name,
-      sockets,
-      grace,
-      env.length,
-      ...env,
-      master.length + worker.length + 2,
-      master.length + 1,
-      puppet(),
-      ...master,
-      puppet(),
-      ...worker,
-    ]),
+    reload.length,
+    ...reload,
+    0,
+    ...apps.flatMap(wordsOf),
   ].map(String)
+}
+
+function wordsOf({ name = 'one', version = '1', sockets = 1, grace = 30_000, ...rest }: App): (string | number)[] {
+  const { folder = '', log = '', env = [], master, worker = ['hum'] } = rest
+  const before = [name, version, sockets, grace, folder, log, env.length, ...env]
+  const count = master.length + worker.length + 2
+  return [...before, count, master.length + 1, puppet(), ...master, puppet(), ...worker]
 }
 
 /** A TCP socket that listens on a port of its own. */
