@@ -90,6 +90,13 @@ export class Board {
     Atomics.add(this.#sequence, 0, 1)
   }
 
+  /** Makes the slot another app's. */
+  clear(): void {
+    Atomics.store(this.#sequence, 0, Atomics.load(this.#sequence, 0) | 1)
+    this.#bytes.fill(0, 8)
+    Atomics.add(this.#sequence, 0, 1)
+  }
+
   /** Adds to counters. */
   add(counts: Partial<Record<'wakes' | 'failures' | 'requests' | 'restartsBegun' | 'restartsEnded', number>>): void {
     const names = Object.keys(counts) as (keyof typeof counts)[]

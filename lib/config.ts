@@ -38,7 +38,8 @@ export interface AppConfig {
   quiet: boolean
   /** Where it is to be found on the board; 0 where it is alone. */
   slot?: number
-  /** What a client would be told, by address. */
+  /** Its addresses, as they were written, and as a client would be told. */
+  listen?: string[]
   urls?: string[]
   /** The sockets were given to us, by systemd or its like: nothing of ours rests. */
   given?: boolean
@@ -74,6 +75,7 @@ export const INTERNAL = [
   'LOOKOUT_WORKER_PID',
   'LOOKOUT_WOKEN',
   'LOOKOUT_NODE_OPTIONS',
+  'LOOKOUT_RELOAD',
 ] as const
 
 export function encode(config: AppConfig): string {

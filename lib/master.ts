@@ -15,7 +15,7 @@ import { Pool } from './pool.js'
 import { posix } from './posix.js'
 import { Rest } from './rest.js'
 import { Service } from './service.js'
-import { hear, hearAll, hold, Signal } from './signals.js'
+import { hear, hold, Signal } from './signals.js'
 import { type Inherited, inherit, scrub, urlOf } from './sockets.js'
 import type { StandIn } from './stand-in.js'
 import type { WorkerEvent } from './worker-handle.js'
@@ -42,6 +42,8 @@ class Master {
   #reason = ''
   #final = false
   #orphaned = false
+  /** Another master has taken its place, and its slot of the board. */
+  #isReplaced = false
   #standIn: StandIn | undefined
   #watcher: { add(files: string[]): void } | undefined
 
@@ -82,7 +84,6 @@ class Master {
     const obey = (signal: Signal) => this.#obey(signal)
     hear(obey)
     if (this.#config.given) {
-      hearAll(obey)
       this.#pool.say(`wakes ${this.#config.name} at ${groups.map(urlOf).join(', ')}`)
     } else hold(lifeline, obey, () => this.#orphan())
     this.#rest.arm()
@@ -117,6 +118,8 @@ class Master {
         this.#begin()
         return this.#pool.sayStats()
       case Signal.HUP:
+        this.#isReplaced = true
+        return this.#end('its configuration has changed')
       case Signal.USR2:
         return this.#restart()
       case Signal.TTIN:
@@ -225,11 +228,11 @@ class Master {
     this.#pool.say(`ends: ${reason}`)
     const grace = this.#orphaned ? Math.min(ORPHAN_GRACE, this.#config.grace) : this.#config.grace
     // Another may be started at once (systemctl restart), which is to be no loss to anybody.
-    const patience = final && this.#config.given ? PATIENCE : 0
+    const patience = (final && this.#config.given) || this.#isReplaced ? PATIENCE : 0
     this.#pool.end({ grace, patience, final, cut })
     this.#service.stopping(grace, reason)
     this.#standIn?.stop()
-    if (final) for (const { fds } of this.#sockets.groups) for (const fd of fds) posix.close(fd)
+    if (final || this.#isReplaced) for (const { fds } of this.#sockets.groups) for (const fd of fds) posix.close(fd)
     if (this.#orphaned) setTimeout(() => this.#leaveNobody(), ORPHAN_GRACE + 100)
     void this.#standIn?.close().then(() => {
       this.#standIn = undefined
@@ -241,8 +244,10 @@ class Master {
   #leave(): void {
     if (this.#pool.fleet.all.length > 0 || this.#standIn) return
     if (this.#orphaned) this.#leaveNobody()
-    this.#begin()
-    this.#board.write({ pid: 0, why: this.#reason, changedAt: Date.now() })
+    if (!this.#isReplaced) {
+      this.#begin()
+      this.#board.write({ pid: 0, why: this.#reason, changedAt: Date.now() })
+    }
     if (this.#config.statsFile !== undefined) this.#pool.supervise().leaveStats(this.#final)
     process.exit(0)
   }

@@ -91,6 +91,8 @@ export interface FoundApp {
 export interface Found {
   first: number
   board: number
+  /** Whether HUP has it think again. */
+  reloads: boolean
   apps: FoundApp[]
 }
 
@@ -134,7 +136,7 @@ class Reader {
     this.#at += 2 // READY, QUIET
     const [first, board] = [this.#number(), this.#number()]
     this.#vector() // FILE
-    this.#vector() // RELOAD
+    const reloads = this.#vector().length > 0
     const live = this.#number()
     this.#at += live * LIVE
     const apps: FoundApp[] = []
@@ -143,7 +145,7 @@ class Reader {
       at += app.groups.reduce((sum, count) => sum + count, 0)
       apps.push(app)
     }
-    return { first, board, apps }
+    return { first, board, reloads, apps }
   }
 
   #app(at: number): FoundApp {

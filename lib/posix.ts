@@ -31,6 +31,8 @@ export interface Posix {
   socketpair(): [number, number]
   /** A datagram to a unix socket: a path, or @ and an abstract name. */
   notify(address: string, text: string): void
+  /** One message over a unix socket: an integer, and copies of up to 250 descriptors. */
+  send(fd: number, data: number, fds: number[]): void
   close(fd: number): void
   /** The lowest free descriptor from `least` on. */
   dup(fd: number, least: number): number

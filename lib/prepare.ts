@@ -6,26 +6,24 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { choose, takeOver } from './activation.js'
+import { become } from './become.js'
 import type { Bound } from './bind.js'
 import { makeBoard } from './board.js'
 import { now } from './clock.js'
-import { writeCompiled } from './compile-cache.js'
 import { type AppConfig, encode } from './config.js'
 import { appEnvironment, serviceEnvironment, workerEnvironment } from './environment.js'
-import { causeOf, Failure, Misuse } from './errors.js'
-import { tracer } from './log.js'
+import { Failure, Misuse } from './errors.js'
+import { register } from './instances.js'
 import { notify } from './notify.js'
 import type { Options } from './option-table.js'
 import { addressesOf, type Parsed, parse } from './options.js'
 import { writePidFile } from './pid-file.js'
 import { masterArgv, restingArgv, workerArgv } from './plan.js'
-import { posix, resting } from './posix.js'
+import { resting } from './posix.js'
 import { resolveScript } from './script.js'
 import type { Group } from './sockets.js'
 import { type Launch, spawnWorker } from './spawn.js'
 import { SLOTS, Stats } from './stats.js'
-
-const trace = tracer('prepare')
 
 /** Standard input, output and error. */
 const STANDARD = [0, 1, 2]
@@ -60,7 +58,8 @@ async function rest({ app, args, options }: Parsed, env: NodeJS.ProcessEnv): Pro
   try {
     const pidLock = pidFile === undefined ? [] : [writePidFile(pidFile)]
     const locks = sockets.flatMap(({ lock }) => lock ?? [])
-    const below = [...STANDARD, makeBoard(1), ...pidLock, ...locks]
+    const registered = register(env)
+    const below = [...STANDARD, makeBoard(1), ...pidLock, ...(registered ? [registered.fd] : []), ...locks]
     const shown = { ...config, urls: groups.map(group => group[0]!.url) }
     const alone = { version: '', folder: '', log: '', env: {} }
     const counts = groups.map(group => group.length)
@@ -69,7 +68,7 @@ async function rest({ app, args, options }: Parsed, env: NodeJS.ProcessEnv): Pro
       quiet: config.quiet,
       first: below.length,
       board: STANDARD.length,
-      files: [pidFile, statsFile].filter(file => file !== undefined),
+      files: [pidFile, statsFile, registered?.file].filter(file => file !== undefined),
       reload: [],
       apps: [{ ...alone, config: shown, groups: counts, worker: workerArgv(config.script, args) }],
     })
@@ -126,16 +125,5 @@ function startFirst(launch: Launch): { pid: number; channel: number } {
     return spawnWorker(0, launch)
   } catch (error) {
     throw new Failure(`cannot start worker 0: ${(error as Error).message}`)
-  }
-}
-
-function become(file: string, argv: string[], env: NodeJS.ProcessEnv, fds: number[]): void {
-  trace('becomes %s %o', file, argv)
-  const list = Object.entries(env).map(([name, value]) => `${name}=${value}`)
-  writeCompiled()
-  try {
-    posix.exec(file, argv, list, fds)
-  } catch (error) {
-    throw new Failure(`cannot run ${file}: ${causeOf(error)}`)
   }
 }

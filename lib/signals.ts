@@ -1,6 +1,6 @@
 /**
- * Signals to lookout, as its master hears them. The resting program passes on what it got as bytes in a pipe, the lifeline: a
- * signal that came before there is a handler would kill the master. Where nothing of ours rests they come to the master itself.
+ * Signals, as a master hears them. The resting program passes on what it got as bytes in a pipe, the lifeline: a signal that came
+ * before there is a handler would kill the master. HUP there says that another master takes its place.
  */
 import fs from 'node:fs'
 import { Control, posix } from './posix.js'
@@ -18,7 +18,9 @@ export const enum Signal {
 }
 
 const OWN: [NodeJS.Signals, Signal][] = [
-  ['SIGHUP', Signal.HUP],
+  ['SIGTERM', Signal.TERM],
+  ['SIGINT', Signal.TERM],
+  ['SIGHUP', Signal.USR2],
   ['SIGUSR1', Signal.USR1],
   ['SIGUSR2', Signal.USR2],
   ['SIGCONT', Signal.CONT],
@@ -27,16 +29,10 @@ const OWN: [NodeJS.Signals, Signal][] = [
   ['SIGTTOU', Signal.TTOU],
 ]
 
-/** @param obey called with each; TERM and INT are the same */
+/** Signals to the master itself. */
 export function hear(obey: (signal: Signal) => void): void {
-  process.on('SIGTERM', () => obey(Signal.TERM))
-  process.on('SIGINT', () => obey(Signal.TERM))
-  process.on('SIGQUIT', () => process.exit(1)) // the kernel kills the workers with us
-}
-
-/** Those to the master itself, which has no lookout above it. */
-export function hearAll(obey: (signal: Signal) => void): void {
   for (const [name, signal] of OWN) process.on(name, () => obey(signal))
+  process.on('SIGQUIT', () => process.exit(1)) // the kernel kills the workers with us
 }
 
 /** @param gone called at the end of file: lookout has died */

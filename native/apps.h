@@ -96,7 +96,7 @@ static void read_app(struct app *app) {
   app->grace = number(0, 1000000000);
   app->folder = word();
   app->log = word();
-  app->env = vector(number(0, 64), "=");
+  app->env = vector(number(0, 1024), "=");
   int count = number(1, 65536);
   words[-1] = NULL;
   int worker = number(0, count - 1);

@@ -155,6 +155,38 @@ static napi_value Notify(napi_env env, napi_callback_info info) {
   return number ? fail(env, "sendto", number) : NULL;
 }
 
+/* send(fd, data, fds): one message over a unix socket: an int, and copies of up to 250 descriptors. */
+static napi_value Send(napi_env env, napi_callback_info info) {
+  napi_value values[MAX_ARGUMENTS];
+  union { struct cmsghdr header; char space[CMSG_SPACE(250 * sizeof(int))]; } control = {0};
+  int fd, data;
+  uint32_t count;
+  if (!arguments(env, info, values) || napi_get_value_int32(env, values[0], &fd) != napi_ok ||
+      napi_get_value_int32(env, values[1], &data) != napi_ok ||
+      napi_get_array_length(env, values[2], &count) != napi_ok || count > 250)
+    return fail(env, "sendmsg", EINVAL);
+  struct iovec part = {.iov_base = &data, .iov_len = sizeof data};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (count) {
+    message.msg_control = &control;
+    message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(count * sizeof(int));
+    for (uint32_t i = 0; i < count; i++) {
+      napi_value element;
+      int copied;
+      CHECK(napi_get_element(env, values[2], i, &element));
+      CHECK(napi_get_value_int32(env, element, &copied));
+      memcpy(CMSG_DATA(header) + i * sizeof copied, &copied, sizeof copied);
+    }
+  }
+  ssize_t sent;
+  do sent = sendmsg(fd, &message, MSG_NOSIGNAL); while (sent < 0 && errno == EINTR);
+  return result(env, "sendmsg", (int)sent);
+}
+
 /* ---- File descriptors ---- */
 
 static napi_value Close(napi_env env, napi_callback_info info) {
@@ -341,7 +373,7 @@ static napi_value Control(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback call; } functions[] = {
     {"socket", Socket}, {"setsockopt", Setsockopt}, {"getsockopt", Getsockopt}, {"bind", Bind}, {"connect", Connect},
-    {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair}, {"notify", Notify}, {"nonblock", Nonblock},
+    {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair}, {"notify", Notify}, {"send", Send}, {"nonblock", Nonblock},
     {"close", Close}, {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable},
     {"memfd", Memfd}, {"mmap", Mmap}, {"unmap", Unmap}, {"backlog", Backlog}, {"poll", Poll}, {"control", Control},
     {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen}, {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap},

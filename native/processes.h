@@ -27,10 +27,13 @@ static void restore_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+#define SPARE 256 /* descriptors beside those handed on */
+
 /* The soft limit on descriptors before Node raised it to the hard one: our parent still has it. */
-static void restore_nofile(void) {
+static void restore_nofile(int needed) {
   struct rlimit ours, parents;
   if (getrlimit(RLIMIT_NOFILE, &ours) < 0 || prlimit(getppid(), RLIMIT_NOFILE, NULL, &parents) < 0) return;
+  if (parents.rlim_cur < (rlim_t)needed + SPARE) return;
   if (parents.rlim_cur < ours.rlim_cur) ours.rlim_cur = parents.rlim_cur;
   setrlimit(RLIMIT_NOFILE, &ours);
 }
@@ -41,6 +44,7 @@ static int arrange(int *fds, int count) {
     if ((fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, count)) < 0) return -1;
   for (int i = 0; i < count; i++)
     if (dup2(fds[i], i) < 0) return -1;
+  syscall(SYS_close_range, count, ~0U, 4 /* CLOSE_RANGE_CLOEXEC, from Linux 5.11 on: Node marks the lowest only */);
   return 0;
 }
 
@@ -92,7 +96,7 @@ static napi_value Exec(napi_env env, napi_callback_info info) {
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaddset(&waited, signals[i]);
     sigprocmask(SIG_BLOCK, &waited, NULL);
     signal(SIGPIPE, SIG_DFL);
-    restore_nofile();
+    restore_nofile(program.count);
     if (arrange(program.fds, program.count) == 0) execve(program.path, program.argv, program.environment);
     fprintf(stderr, "lookout: cannot run %s: %s\n", program.path, strerror(errno)); /* Node's own descriptors are gone */
     _exit(1);

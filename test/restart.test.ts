@@ -7,6 +7,7 @@ import path from 'node:path'
 import tls from 'node:tls'
 import { expect } from 'chai'
 import { request } from './support/client.js'
+import { waiting } from './support/kernel.js'
 import { failures, load } from './support/load.js'
 import { BIN, fixture, isAlive, Lookout, temporaryFolder, until } from './support/lookout.js'
 
@@ -36,12 +37,6 @@ function app(text: string, ms = 0): { file: string; become(source: string): void
 function serving(text: string, ms = 0): string {
   const answer = `response.end(${JSON.stringify(text)})`
   return `require('node:http').createServer((request, response) => ${ms ? `setTimeout(() => ${answer}, ${ms})` : answer}).listen(3000)`
-}
-
-/** How many sockets a process has open: its two listeners, its channel, the server's own copy, then connections. */
-function sockets(pid: number): number {
-  const fds = fs.readdirSync(`/proc/${pid}/fd`)
-  return fds.filter(fd => fs.readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith('socket:')).length
 }
 
 async function awake(file: string, workers: number, options: string[] = []): Promise<Lookout> {
@@ -75,8 +70,8 @@ describe('a phased restart', () => {
     become(serving('new'))
     expect((await request(lookout.url)).body).to.equal('old')
     expect((await restart(lookout.pid)).code).to.equal(0)
+    await until('the old ones gone', () => !before.some(isAlive)) // a moment later than it is said
     for (let turn = 0; turn < 20; turn++) expect((await request(lookout.url)).body).to.equal('new')
-    await until('the old ones gone', () => !before.some(isAlive))
     expect(lookout.workers.length).to.equal(2)
   })
 
@@ -121,8 +116,9 @@ describe('a phased restart', () => {
     const socket = net.connect(lookout.port, '127.0.0.1')
     await until('ready', () => lookout.count(/worker \d+ pid \d+ ready/) === 1)
     const [first] = lookout.workers
-    await until('accepted', () => sockets(first!) > 4)
-    expect((await restart(lookout.pid)).code).to.equal(0)
+    await until('accepted', () => waiting(lookout.port) === 0) // it is what has woken it
+    lookout.signal('SIGUSR2') // at once: a handshake has a second to begin
+    await lookout.line(/restarted 1 worker$/m)
     expect(isAlive(first!)).to.equal(true)
     const secure = tls.connect({ socket, rejectUnauthorized: false })
     secure.write('GET /?100 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
@@ -148,7 +144,8 @@ describe('a phased restart', () => {
     const lookout = await awake(file, 2)
     const results = await Promise.all([restart(lookout.pid), restart(lookout.pid)])
     expect(results.map(({ code }) => code)).to.deep.equal([0, 0])
-    expect(lookout.count(/restarted 2 workers/)).to.be.within(1, 2)
+    await lookout.line(/restarted 2 workers$/m)
+    expect(lookout.count(/restarted 2 workers/)).to.be.at.most(2)
   })
 })
 
@@ -175,15 +172,24 @@ describe('lookout restart', () => {
       [4_194_304, /there is no lookout with pid 4194304\n$/],
       [0, /there is no lookout with pid 0\n$/],
       ['', /usage|cannot restart/],
-      [path.join(folder, 'missing'), /it is no pid, and no file that can be read \(ENOENT\)\n$/],
+      [
+        path.join(folder, 'missing'),
+        /it is the name of no app that is held, no pid, and no file that can be read \(ENOENT\)\n$/,
+      ],
       [path.join(folder, 'text'), /there is no pid in it\n$/],
-      ['--help', /^lookout: usage: lookout restart PID\|PIDFILE\n$/],
+      ['--now', /^lookout: usage: lookout restart NAME\|PID\|PIDFILE\n$/],
     ]
     for (const [target, said] of cases) {
       const { code, stdout, stderr } = await restart(target)
       expect({ code, stdout }, stderr).to.deep.equal({ code: 2, stdout: '' })
       expect(stderr).to.match(said)
     }
+  })
+
+  it('says what it does with --help', async () => {
+    const { code, stdout, stderr } = await restart('--help')
+    expect([code, stderr]).to.deep.equal([0, ''])
+    expect(stdout).to.match(/^Usage: lookout restart PID\|PIDFILE\n/)
   })
 })
 

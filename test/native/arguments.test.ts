@@ -30,7 +30,7 @@ const numbers = (() => {
   ]
   for (const at of [begin, first]) {
     const worker = at + 8 + Number(valid[at + 6])
-    found.push([at + 2, [0, 4097]], [at + 3, [1_000_000_001]], [at + 6, [65]])
+    found.push([at + 2, [0, 4097]], [at + 3, [1_000_000_001]], [at + 6, [1025]])
     found.push([worker - 1, [0, 65537]], [worker, [Number(valid[worker - 1]), 65536]])
   }
   return found

@@ -12,6 +12,10 @@ export const BIN = path.join(ROOT, 'bin/lookout')
 /** Every process that a test starts carries it in its environment, and so do theirs: see hooks.ts. */
 export const MARK = `LOOKOUT_TESTS_RUN=${randomUUID()}`
 
+/** Those that tests start are known there alone. */
+const runtime = fs.mkdtempSync(path.join(os.tmpdir(), 'lookout-run-'))
+process.on('exit', () => fs.rmSync(runtime, { recursive: true, force: true }))
+
 export interface Ended {
   code: number | null
   signal: NodeJS.Signals | null
@@ -95,7 +99,7 @@ export class Lookout {
     return new Lookout(
       spawn(file, rest, {
         cwd,
-        env: { ...inherited, ...coverage, ...env, [name]: value },
+        env: { ...inherited, XDG_RUNTIME_DIR: runtime, ...coverage, ...env, [name]: value },
         stdio: ['ignore', 'pipe', 'pipe'],
       }),
     )

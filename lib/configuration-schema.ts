@@ -1,0 +1,287 @@
+/**
+ * What a configuration of `lookout up` may say: which keys there are and what they take, by zod, which also makes the JSON schema
+ * that editors read; and what its apps may not have in common. Where something is wrong the rest is checked all the same.
+ */
+import { inspect } from 'node:util'
+import { z } from 'zod'
+import { type Address, parseAddress, parseTime } from './address.js'
+import { Misuse } from './errors.js'
+import { type Entry, type Options, TABLE } from './option-table.js'
+import { optionsOf } from './options.js'
+
+/** The options that an app can have: it is called by its key, and all of them have one process, with one pid file. */
+export type OptionKey = Exclude<keyof Options, 'name' | 'pidFile'>
+
+export const OPTION_KEYS = Object.keys(TABLE).filter(key => key !== 'name' && key !== 'pidFile') as OptionKey[]
+
+/** Options that name a file. */
+export const FILE_KEYS: readonly OptionKey[] = OPTION_KEYS.filter(key => TABLE[key].flags.endsWith(' <file>'))
+
+type Value = string | number | boolean
+
+/** An app as it is written. Paths are as given, options as optionsOf() takes them. */
+export interface AppInput extends Partial<Record<OptionKey, Value | Value[]>> {
+  script?: string
+  command?: string[]
+  args?: string[]
+  cwd?: string
+  env?: Record<string, Value>
+  envFile?: string | string[]
+  node?: string
+  hosts?: string[]
+}
+
+export interface Input {
+  gateway?: number | false
+  defaults?: AppInput
+  apps: Record<string, AppInput>
+}
+
+/** What is wrong where. */
+export interface Mistake {
+  path: PropertyKey[]
+  text: string
+}
+
+const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
+const NAME = new RegExp(`^(?!(lookout|localhost)$)${LABEL}$`)
+const HOST = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`, 'i')
+
+/** apps.shop.hosts[0] */
+export const dotted = z.core.toDotPath
+
+/** A value in a message: short, in one line, and a circle is no harm. */
+export function show(value: unknown): string {
+  const text = typeof value === 'string' ? JSON.stringify(value) : inspect(value, { depth: 0, breakLength: Infinity })
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text
+}
+
+function wanted(what: string) {
+  return { error: ({ input }: { input?: unknown }) => `${what} is wanted, not ${show(input)}` }
+}
+
+const text = (what: string) => z.string(wanted(what)).min(1, wanted(what))
+
+function texts(what: string) {
+  return z.array(text('a text'), wanted(what))
+}
+
+function object<Shape extends z.ZodRawShape>(shape: Shape) {
+  const { error } = wanted('an object')
+  return z.strictObject(shape, { error: issue => (issue.code === 'invalid_type' ? error(issue) : undefined) })
+}
+
+/** The table's text, which is about the flag. */
+function helpOf({ flags, help, default: value, parse, repeat }: Entry): string {
+  const about = flags.startsWith('--no-') ? `false: ${help}` : help
+  const number = parse === parseTime ? '; a number is in milliseconds' : ''
+  return `${about}${number}${value && !repeat ? ` (default: ${value})` : ''}`
+}
+
+function takes(key: OptionKey) {
+  const entry: Entry = TABLE[key]
+  if (!entry.parse) return z.boolean(wanted('true or false'))
+  if (FILE_KEYS.includes(key)) return z.string(wanted('a path'))
+  const one = z.union([z.string(), z.number()], wanted('a text or a number'))
+  const addresses = wanted('an address or a list of them')
+  return entry.repeat ? z.union([one, z.array(one).min(1, addresses)], addresses) : one
+}
+
+function option(key: OptionKey) {
+  const schema = takes(key).superRefine((value: unknown, context: z.RefinementCtx) => {
+    try {
+      optionsOf({ [key]: value })
+    } catch (error) {
+      if (!(error instanceof Misuse)) throw error
+      context.addIssue({ code: 'custom', message: error.message.replace(`cannot use ${key}: `, '') })
+    }
+  })
+  return schema.optional().describe(helpOf(TABLE[key]))
+}
+
+const { listen, ...options } = Object.fromEntries(OPTION_KEYS.map(key => [key, option(key)]))
+
+const scalar = z.union([z.string(), z.number(), z.boolean()], wanted('a text, a number, true or false'))
+
+/** What apps and defaults can have. */
+const shared = {
+  ...options,
+  env: z
+    .record(z.string().regex(/^[^=]+$/, wanted("a variable's name")), scalar, wanted('an object'))
+    .optional()
+    .describe('variables for the app, over those of envFile'),
+  envFile: z
+    .union([text('a path'), texts('a list of paths')], wanted('a path or a list of paths'))
+    .optional()
+    .describe('files of NAME=value lines, the later over the earlier'),
+  node: text('a path').optional().describe('another node to run the script with'),
+}
+
+const COMMAND = 'a list of texts, the program first,'
+
+const own = {
+  script: text('a path').optional().describe('a file that node can run, or a folder whose package.json names one'),
+  command: texts(COMMAND)
+    .min(1, wanted(COMMAND))
+    .optional()
+    .describe('instead of script: any program that takes its sockets by LISTEN_FDS, and its arguments'),
+  args: z
+    .array(z.string(wanted('a text')), wanted('a list of texts'))
+    .optional()
+    .describe("the app's own arguments"),
+  cwd: text('a path').optional().describe("where the app runs, and what script is relative to (this file's folder)"),
+  hosts: z
+    .array(z.string(wanted('a host name')).regex(HOST, wanted('a host name')), wanted('a list of host names'))
+    .optional()
+    .describe('host names by which the gateway has the app, beside NAME.localhost'),
+  listen: listen!,
+}
+
+const PORT = wanted('a port from 0 to 65535, or false,')
+const APPS = wanted('an object with at least one app')
+
+const schema = object({
+  $schema: z.string(wanted('a text')).optional(),
+  gateway: z
+    .union([z.literal(false), z.int().min(0, PORT).max(65535, PORT)], PORT)
+    .optional()
+    .describe('the port at which each app is NAME.localhost; false: none (default: 8080)'),
+  defaults: object(shared).optional().describe('what holds for every app that does not say otherwise'),
+  apps: z
+    .record(z.string(), object({ ...own, ...shared }), APPS)
+    .refine(apps => Object.keys(apps).length > 0, APPS)
+    .meta({ description: 'the apps, by their names', minProperties: 1, propertyNames: { pattern: NAME.source } }),
+})
+
+/** As editors have it. */
+export function jsonSchema(): object {
+  return { title: 'lookout.config', ...z.toJSONSchema(schema, { target: 'draft-7', io: 'input' }) }
+}
+
+/** The keys that an object at this path can have. */
+function keysAt([first]: PropertyKey[]): string[] {
+  if (first === undefined) return Object.keys(schema.shape)
+  return Object.keys(first === 'apps' ? { ...own, ...shared } : shared)
+}
+
+/** Levenshtein's, a row at a time. */
+function distance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, at) => at)
+  for (const [line, letter] of [...from].entries()) {
+    const next = [line + 1]
+    for (let at = 0; at < to.length; at++)
+      next.push(Math.min(row[at]! + (letter === to[at] ? 0 : 1), row[at + 1]! + 1, next[at]! + 1))
+    row = next
+  }
+  return row.at(-1)!
+}
+
+function unknown(path: PropertyKey[], key: string): Mistake {
+  if (path[0] === 'defaults' && Object.hasOwn(own, key))
+    return { path: [...path, key], text: 'only an app can have it' }
+  if (path[0] === 'apps' && key === 'name') return { path: [...path, key], text: "the app's key is its name" }
+  const near = keysAt(path)
+    .map(name => ({ name, far: distance(key, name) }))
+    .sort((one, other) => one.far - other.far)[0]
+  const hint = near && near.far <= 2 ? ` (did you mean ${near.name}?)` : ''
+  return { path: [...path, key], text: `there is no such key${hint}` }
+}
+
+function mistakesOf(issue: z.core.$ZodIssue): Mistake[] {
+  if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknown(issue.path, key))
+  return [{ path: issue.path, text: issue.code === 'invalid_key' ? issue.issues[0]!.message : issue.message }]
+}
+
+/** How much of a value goes with a mistake in it: a key of the configuration, of its defaults or of an app. */
+const DEPTH: Record<PropertyKey, number> = { apps: 3, defaults: 2 }
+
+function without(value: unknown, [key, ...rest]: PropertyKey[]): unknown {
+  const { [key!]: inner, ...others } = value as Record<PropertyKey, unknown>
+  if (rest.length === 0 || inner === undefined) return others
+  return { ...others, [key!]: without(inner, rest) }
+}
+
+/** @returns what is right of it, to be checked further; nothing where that is no object, or has no apps */
+export function checkShape(given: unknown): { mistakes: Mistake[]; input?: Input } {
+  const mistakes: Mistake[] = []
+  for (let value = given; ; ) {
+    const { error } = schema.safeParse(value)
+    if (!error) return { mistakes: [...mistakes, ...misnamed(value as Input)], input: value as Input }
+    const found = error.issues.flatMap(mistakesOf)
+    const isLost = found.some(({ path: [first, ...rest] }) => first === undefined || (first === 'apps' && !rest.length))
+    // Apps that are all wrong are not left out as well.
+    if (!isLost || mistakes.length === 0) mistakes.push(...found)
+    if (isLost) return { mistakes }
+    value = found.reduce((rest, { path }) => without(rest, path.slice(0, DEPTH[path[0]!] ?? 1)), value)
+  }
+}
+
+function misnamed({ apps }: Input): Mistake[] {
+  const { error } = wanted('a name of a-z, 0-9 and -, at most 63, that is not lookout or localhost,')
+  const names = Object.keys(apps).filter(name => !NAME.test(name))
+  return names.map(name => ({ path: ['apps', name], text: error({ input: name }) }))
+}
+
+/** Where an app or the gateway listens. */
+interface Claim {
+  address: Address
+  owner: string
+}
+
+const LOOPBACK = ['localhost', '127.0.0.1', '::1']
+const ANY = ['0.0.0.0', '::']
+
+/** A port that is bound on every address leaves none to others. */
+function overlap(one: Address, other: Address): boolean {
+  if (one.kind !== 'tcp' || other.kind !== 'tcp') return one.text === other.text
+  if (one.port !== other.port || one.port === 0) return false
+  const hosts = [one, other].map(({ host = ANY[0]! }) => (LOOPBACK.includes(host) ? LOOPBACK[0] : host.toLowerCase()))
+  return hosts[0] === hosts[1] || hosts.some(host => ANY.includes(host!))
+}
+
+interface Named {
+  name: string
+  hosts: string[]
+  options: Options
+}
+
+/** Addresses and files that two have. */
+export function clashes(apps: Named[], gateway: number | false): Mistake[] {
+  const mistakes: Mistake[] = []
+  const claims: Claim[] = gateway === false ? [] : [{ address: parseAddress(`localhost:${gateway}`), owner: 'gateway' }]
+  const files = new Map<string, string>()
+  for (const { name, options } of apps) {
+    const owner = `apps.${name}`
+    for (const address of options.listen ?? []) {
+      const other = claims.find(claim => overlap(claim.address, address))
+      const has = other && `(${other.owner} has ${other.address.text})`
+      if (has)
+        mistakes.push({
+          path: ['apps', name, 'listen'],
+          text: `an address of its own is wanted, not ${address.text} ${has}`,
+        })
+      claims.push({ address, owner })
+    }
+    const { statsFile } = options
+    if (statsFile === undefined) continue
+    const other = files.get(statsFile)
+    const path = ['apps', name, 'statsFile']
+    if (other) mistakes.push({ path, text: `a file of its own is wanted, not ${show(statsFile)} (${other} has it)` })
+    files.set(statsFile, owner)
+  }
+  return mistakes
+}
+
+/** Host names that two have. */
+export function hostClashes(apps: Named[]): Mistake[] {
+  const owners = new Map(apps.map(({ name }) => [`${name}.localhost`, `apps.${name}`]))
+  for (const host of ['localhost', 'lookout.localhost']) owners.set(host, 'lookout')
+  return apps.flatMap(({ name, hosts }) =>
+    hosts.flatMap(host => {
+      const other = host === `${name}.localhost` ? undefined : owners.get(host)
+      if (other === undefined) owners.set(host, `apps.${name}`)
+      const text = `a host name of its own is wanted, not ${show(host)} (${other} has it)`
+      return other === undefined ? [] : [{ path: ['apps', name, 'hosts'], text }]
+    }),
+  )
+}

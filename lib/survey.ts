@@ -1,0 +1,81 @@
+/** What is known of the apps of this user's lookouts, for those who ask. Reading it wakes nobody. */
+import fs from 'node:fs'
+import type { AppRecord } from './board.js'
+import { boardOf, childrenOf, instances, mastersOf, openBoard } from './instances.js'
+import { posix } from './posix.js'
+import { SLOTS, Stats } from './stats.js'
+
+export interface Survey {
+  name: string
+  state: 'rests' | 'awake' | 'fails'
+  /** Where it listens, as a client would be told. */
+  urls: string[]
+  /** Of the lookout that holds it. */
+  lookout: number
+  /** While it is awake. */
+  master: number | undefined
+  workers: number[]
+  /** Bytes resident, of master and workers; shared pages count in each. */
+  rss: number
+  record: AppRecord
+}
+
+/** Every app that is held, in order. */
+export function survey(env: NodeJS.ProcessEnv): Survey[] {
+  return instances(env).flatMap(instance => {
+    const masters = mastersOf(instance)
+    return instance.apps.map(app => {
+      const { name, urls = [] } = app.config
+      const master = masters.get(name)
+      const workers = master === undefined ? [] : childrenOf(master)
+      const { requests, ...rest } = boardOf(instance, app).read()
+      const record = { ...rest, ...justWoken(master, rest), requests: requests + requestsOf(master) }
+      return {
+        name,
+        state: stateOf(master, workers, record),
+        urls,
+        lookout: instance.pid,
+        master,
+        workers,
+        rss: [master ?? [], workers].flat().reduce((sum, pid) => sum + residentOf(pid), 0),
+        record,
+      }
+    })
+  })
+}
+
+/** A master says that it is there once its app has answered. */
+function justWoken(master: number | undefined, { pid, wakes }: Pick<AppRecord, 'pid' | 'wakes'>): Partial<AppRecord> {
+  return master === undefined || master === pid ? {} : { wakes: wakes + 1, changedAt: Date.now(), why: 'it boots' }
+}
+
+/** An app fails while its master answers in its place: it has no worker, and has said why. */
+function stateOf(master: number | undefined, workers: number[], { bootError }: AppRecord): Survey['state'] {
+  if (master === undefined) return 'rests'
+  return workers.length === 0 && bootError !== '' ? 'fails' : 'awake'
+}
+
+/** Those that workers have served which live: the board has them once they are gone. */
+function requestsOf(master: number | undefined): number {
+  if (master === undefined) return 0
+  try {
+    const fd = openBoard(master, 'lookout-stats')
+    if (fd === undefined) return 0
+    const stats = new Stats(SLOTS, fd)
+    const sum = stats.all().reduce((sum, { requests }) => sum + requests, 0)
+    stats.unmap()
+    posix.close(fd)
+    return sum
+  } catch {
+    return 0 // gone meanwhile
+  }
+}
+
+function residentOf(pid: number): number {
+  try {
+    const [, kB = '0'] = /^VmRSS:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+    return Number(kB) * 1024
+  } catch {
+    return 0 // gone meanwhile
+  }
+}
