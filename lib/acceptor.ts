@@ -20,13 +20,13 @@ export class Acceptor {
 
   /**
    * @param admit asked when a connection waits
-   * @param take gets each accepted descriptor and owns it
+   * @param take gets each accepted descriptor, which it owns, and the socket that it came by
    * @param release lets go of what else of the socket there is in this process
    */
   constructor(
     fds: number[],
     private readonly admit: () => Admission,
-    private readonly take: (fd: number) => void,
+    private readonly take: (fd: number, socket: number) => void,
     private readonly release: () => void = () => {},
   ) {
     this.#watches = fds.map(fd => ({ fd, watch: posix.poll(fd, () => this.#accept(fd)) }))
@@ -86,7 +86,7 @@ export class Acceptor {
     const full = -fd === posix.EMFILE || -fd === posix.ENFILE
     this.#tight = full || isNearLimit(fd)
     if (full) this.#pause()
-    if (fd >= 0) this.take(fd)
+    if (fd >= 0) this.take(fd, socket)
     // Any other error is of that one connection, which is gone: the next may be well. Or a peer was faster.
     return !full
   }

@@ -8,7 +8,7 @@
 import net from 'node:net'
 import { Acceptor, type Admission } from './acceptor.js'
 import { posix } from './posix.js'
-import type { Group } from './sockets.js'
+import { doorsOf, type Group, RAW } from './sockets.js'
 
 /** Node's TCP or Pipe handle, as far as we touch it. */
 interface Handle {
@@ -21,7 +21,12 @@ interface Handle {
   constructor: new (type: number) => Handle
 }
 
-type Internals = net.Server & { _handle: Handle | null; _pipeName?: string; _connections: number }
+type Internals = net.Server & {
+  _handle: Handle | null
+  _pipeName?: string
+  _connections: number
+  [RAW]?(fd: number): void
+}
 
 /** A documented form of listen()'s options that its types leave out. */
 type FdOptions = net.ListenOptions & { fd: number }
@@ -51,16 +56,21 @@ function listenQuietly(server: Internals, options: FdOptions, callback?: () => v
   return handle
 }
 
+interface Options {
+  signal?: AbortSignal
+  callback?: (() => void) | undefined
+  admit?(): Admission
+  onClose?(): void
+  /** The names for which connections are handed to it. */
+  hosts?: string[] | undefined
+}
+
 /**
  * @param admit whether the server may take another connection now
  * @param onClose called once the server was closed
  * @returns the acceptor, started; undefined where Node refused and will say so by 'error'
  */
-export function attach(
-  server: net.Server,
-  group: Group,
-  options: { signal?: AbortSignal; callback?: (() => void) | undefined; admit?(): Admission; onClose?(): void } = {},
-): Acceptor | undefined {
+export function attach(server: net.Server, group: Group, options: Options = {}): Acceptor | undefined {
   const internals = server as Internals
   // The server gets a duplicate, so that closing it leaves the group usable for the next listen().
   const fd = posix.dup(group.fds[0]!, 3)
@@ -74,14 +84,21 @@ export function attach(
 
   const full = () =>
     server.maxConnections != null && server.maxConnections > 0 && internals._connections >= server.maxConnections
+  const { [RAW]: raw } = internals
+  const serve = (accepted: number) => {
+    if (raw) return raw(accepted)
+    const client = new handle.constructor(SOCKET)
+    const error = client.open(accepted)
+    if (error) posix.close(accepted)
+    else handle.onconnection(0, client)
+  }
   const acceptor = new Acceptor(
-    group.fds,
+    doorsOf(group),
     () => (full() ? 'later' : (options.admit?.() ?? 'now')),
-    accepted => {
-      const client = new handle.constructor(SOCKET)
-      const error = client.open(accepted)
-      if (error) posix.close(accepted)
-      else handle.onconnection(0, client)
+    (accepted, socket) => {
+      if (!group.handoff?.includes(socket)) return serve(accepted)
+      const { takeOver } = require('./handoff.js') as typeof import('./handoff.js')
+      takeOver(accepted, server, serve, options.hosts)
     },
     () => unbind(fd),
   )

@@ -41,6 +41,8 @@ export interface AppConfig {
   /** Its addresses, as they were written, and as a client would be told. */
   listen?: string[]
   urls?: string[]
+  /** The names for which the gateway hands it connections. */
+  hosts?: string[]
   /** The sockets were given to us, by systemd or its like: nothing of ours rests. */
   given?: boolean
   /** Absolute, as the next. */

@@ -52,7 +52,7 @@ export const dotted = z.core.toDotPath
 
 /** A value in a message: short, in one line, and a circle is no harm. */
 export function show(value: unknown): string {
-  const text = typeof value === 'string' ? JSON.stringify(value) : inspect(value, { depth: 0, breakLength: Infinity })
+  const text = typeof value === 'string' ? JSON.stringify(value) : inspect(value, { depth: 0 }).replace(/\s+/g, ' ')
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }
 
@@ -192,6 +192,9 @@ function mistakesOf(issue: z.core.$ZodIssue): Mistake[] {
   return [{ path: issue.path, text: issue.code === 'invalid_key' ? issue.issues[0]!.message : issue.message }]
 }
 
+/** What zod passes over. */
+const UNSEEN = ['apps', '__proto__']
+
 /** How much of a value goes with a mistake in it: a key of the configuration, of its defaults or of an app. */
 const DEPTH: Record<PropertyKey, number> = { apps: 3, defaults: 2 }
 
@@ -206,7 +209,7 @@ export function checkShape(given: unknown): { mistakes: Mistake[]; input?: Input
   const mistakes: Mistake[] = []
   for (let value = given; ; ) {
     const { error } = schema.safeParse(value)
-    if (!error) return { mistakes: [...mistakes, ...misnamed(value as Input)], input: value as Input }
+    if (!error) return { mistakes: [...mistakes, ...misnamed(value as Input)], input: without(value, UNSEEN) as Input }
     const found = error.issues.flatMap(mistakesOf)
     const isLost = found.some(({ path: [first, ...rest] }) => first === undefined || (first === 'apps' && !rest.length))
     // Apps that are all wrong are not left out as well.
@@ -235,8 +238,9 @@ const ANY = ['0.0.0.0', '::']
 function overlap(one: Address, other: Address): boolean {
   if (one.kind !== 'tcp' || other.kind !== 'tcp') return one.text === other.text
   if (one.port !== other.port || one.port === 0) return false
-  const hosts = [one, other].map(({ host = ANY[0]! }) => (LOOPBACK.includes(host) ? LOOPBACK[0] : host.toLowerCase()))
-  return hosts[0] === hosts[1] || hosts.some(host => ANY.includes(host!))
+  const hosts = [one, other].map(({ host = ANY[0]! }) => host.toLowerCase())
+  const [first, second] = hosts.map(host => (LOOPBACK.includes(host) ? 'localhost' : host))
+  return first === second || hosts.some(host => ANY.includes(host))
 }
 
 interface Named {
@@ -254,12 +258,8 @@ export function clashes(apps: Named[], gateway: number | false): Mistake[] {
     const owner = `apps.${name}`
     for (const address of options.listen ?? []) {
       const other = claims.find(claim => overlap(claim.address, address))
-      const has = other && `(${other.owner} has ${other.address.text})`
-      if (has)
-        mistakes.push({
-          path: ['apps', name, 'listen'],
-          text: `an address of its own is wanted, not ${address.text} ${has}`,
-        })
+      const text = `an address of its own is wanted, not ${address.text} (${other?.owner} has ${other?.address.text})`
+      if (other) mistakes.push({ path: ['apps', name, 'listen'], text })
       claims.push({ address, owner })
     }
     const { statsFile } = options

@@ -4,6 +4,7 @@
  */
 import fs from 'node:fs'
 import path from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseEnv } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import type { AppInput } from './configuration-schema.js'
@@ -129,6 +130,14 @@ function isFolder(target: string, called: string): boolean {
   }
 }
 
+function isDirectory(file: string): boolean {
+  try {
+    return fs.statSync(file).isDirectory()
+  } catch {
+    return false // nothing that one can be in
+  }
+}
+
 function missing(error: unknown): string {
   return causeOf(error) === 'ENOENT' ? 'it is not there' : causeOf(error)
 }
@@ -145,7 +154,7 @@ async function read(file: string, called: string): Promise<unknown> {
   if (!EXTENSIONS.includes(extension))
     throw new Misuse(`cannot use ${called}: a file that ends in ${listed(EXTENSIONS, 'or')} is wanted`)
   try {
-    return extension === '.json' ? readJson(file) : await evaluate(file)
+    return extension === '.json' ? readJson(file) : await evaluate(fs.realpathSync(file))
   } catch (error) {
     throw new Misuse(`cannot use ${called}: ${error instanceof Misuse ? error.message : missing(error)}`)
   }
@@ -227,8 +236,9 @@ function withPlace({ message, stack }: { message: string; stack: string }, file:
     .replace(/^ParseError: /, '')
     .trim()
   const lines = `${message}\n${stack}`.split('\n').filter(line => !/node:|\/node_modules\//.test(line))
-  const [at, line] = lines.flatMap(text => /(?:file:\/\/)?(\/[^()]+?):(\d+)(:\d+)?\)?$/.exec(text) ?? []).slice(1)
-  if (at === undefined) return what
+  const [place, line] = lines.flatMap(text => /((?:file:\/\/)?\/[^()]+?):(\d+)(:\d+)?\)?$/.exec(text) ?? []).slice(1)
+  if (place === undefined) return what
+  const at = place.startsWith('file:') ? fileURLToPath(place) : place
   return `${what} (${at === file ? '' : `${path.relative(path.dirname(file), at)} `}line ${line})`
 }
 
@@ -271,8 +281,7 @@ class Assembly {
 
   #folder(at: PropertyKey[], given = '.'): string {
     const folder = path.resolve(this.source.folder, given)
-    if (!fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory())
-      this.#mistake(at, `a folder that is there is wanted, not ${shape.show(given)}`)
+    if (!isDirectory(folder)) this.#mistake(at, `a folder that is there is wanted, not ${shape.show(given)}`)
     return folder
   }
 
@@ -294,7 +303,7 @@ class Assembly {
     if (command && node !== undefined) this.#mistake([...at, 'node'], 'a script is wanted for it, not a command')
     if (command) return { command }
     if (script !== undefined) return this.#script([...at, 'script'], path.resolve(cwd, script))
-    const app = isWhole && fs.existsSync(cwd) ? this.#packaged(at, cwd) : undefined
+    const app = isWhole && isDirectory(cwd) ? this.#packaged(at, cwd) : undefined
     return app === undefined ? {} : { app }
   }
 

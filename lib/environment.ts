@@ -3,7 +3,7 @@ import { cacheFolder } from './cache-folder.js'
 import { INTERNAL } from './config.js'
 import { environmentName, TABLE } from './option-table.js'
 import { addon } from './posix.js'
-import type { Group } from './sockets.js'
+import { type Group, HANDOFF } from './sockets.js'
 
 /** What the app will see, and what the woken processes need to be told once. NODE_OPTIONS is the app's alone. */
 export function appEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
@@ -23,9 +23,10 @@ export function workerEnvironment(env: NodeJS.ProcessEnv, groups: Group[]): Node
   return { ...appEnvironment(env), LISTEN_FDS: `${sum}`, LISTEN_FDNAMES: socketNames(counts) }
 }
 
-/** LISTEN_FDNAMES: one name an address, which may have several sockets. */
-export function socketNames(counts: number[]): string {
-  return counts.flatMap((count, index) => Array<string>(count).fill(`listen${index}`)).join(':')
+/** LISTEN_FDNAMES: one name an address, which may have several sockets; the last may be no address. */
+export function socketNames(counts: number[], handoff = false): string {
+  const names = counts.flatMap((count, index) => Array<string>(count).fill(`listen${index}`))
+  return [...names, ...(handoff ? [HANDOFF] : [])].join(':')
 }
 
 /** What a service manager tells the process that it started, and is meant for no other: see service.ts. */

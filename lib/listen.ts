@@ -25,11 +25,15 @@ function portOf([first]: unknown[]): number {
   return Number(port) || 0
 }
 
-/** @param onListen called with each server that got an address, before its 'listening' event */
+/**
+ * @param onListen called with each server that got an address, before its 'listening' event
+ * @param hosts the names for which the gateway hands connections to the first
+ */
 export function captureListen(
   groups: Group[],
   admit: () => Admission,
   onListen: (server: net.Server) => void,
+  hosts?: string[],
 ): Capture {
   const free = [...groups]
   const taken = new Set<Group>()
@@ -54,6 +58,7 @@ export function captureListen(
       ...(signal && { signal }),
       callback: typeof last === 'function' ? (last as () => void) : undefined,
       admit,
+      hosts,
       onClose: () => {
         taken.delete(group)
         free.unshift(group)

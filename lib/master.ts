@@ -16,7 +16,7 @@ import { posix } from './posix.js'
 import { Rest } from './rest.js'
 import { Service } from './service.js'
 import { hear, hold, Signal } from './signals.js'
-import { type Inherited, inherit, scrub, urlOf } from './sockets.js'
+import { doorsOf, type Inherited, inherit, scrub, urlOf } from './sockets.js'
 import type { StandIn } from './stand-in.js'
 import type { WorkerEvent } from './worker-handle.js'
 
@@ -181,13 +181,14 @@ class Master {
     this.#service.ready(`fails: ${this.#board.read().bootError}`)
     if (this.#standIn) return this.#standIn.start()
     const { StandIn } = require('./stand-in.js') as typeof import('./stand-in.js')
-    this.#standIn = new StandIn(this.#sockets.groups, {
+    const hooks = {
       admit: () => !this.#tryAgain(),
       failing: () => {
         this.#rest.touch()
         return this.#pool.fleet.failing
       },
-    })
+    }
+    this.#standIn = new StandIn(this.#sockets.groups, hooks, this.#config.hosts)
   }
 
   /** Somebody connects: another try, when it is due, for which the connection waits in the queue. */
@@ -232,7 +233,8 @@ class Master {
     this.#pool.end({ grace, patience, final, cut })
     this.#service.stopping(grace, reason)
     this.#standIn?.stop()
-    if (final || this.#isReplaced) for (const { fds } of this.#sockets.groups) for (const fd of fds) posix.close(fd)
+    if (final || this.#isReplaced)
+      for (const group of this.#sockets.groups) for (const fd of doorsOf(group)) posix.close(fd)
     if (this.#orphaned) setTimeout(() => this.#leaveNobody(), ORPHAN_GRACE + 100)
     void this.#standIn?.close().then(() => {
       this.#standIn = undefined

@@ -2,12 +2,15 @@
 import path from 'node:path'
 import { type AppConfig, encode, inherited } from './config.js'
 import { socketNames } from './environment.js'
+import { HANDOFF } from './sockets.js'
 
 /** An app as the resting program has it. */
 export interface PlannedApp {
   config: AppConfig
   /** How many sockets each of its addresses has, in order. */
   groups: number[]
+  /** Whether one more follows, on which it is handed connections. */
+  handoff?: boolean
   /** The same as long as nothing about the app changes: else a master that is awake is to leave. */
   version: string
   /** How a worker is started. */
@@ -59,9 +62,10 @@ function headOf({ ready, quiet, first, board, files, reload }: Plan): (string | 
   return ['lookout', ready, quiet ? 1 : 0, first, board, files.length, ...files, reload.length, ...reload, 0]
 }
 
-function wordsOf({ config, groups, version, worker, folder, log, env }: PlannedApp): (string | number)[] {
-  const sockets = groups.reduce((sum, count) => sum + count, 0)
-  const variables = { ...env, LISTEN_FDNAMES: socketNames(groups), LOOKOUT_APP: encode(config) }
+function wordsOf({ config, groups, handoff = false, version, ...rest }: PlannedApp): (string | number)[] {
+  const { worker, folder, log, env } = rest
+  const sockets = groups.reduce((sum, count) => sum + count, handoff ? 1 : 0)
+  const variables = { ...env, LISTEN_FDNAMES: socketNames(groups, handoff), LOOKOUT_APP: encode(config) }
   const entries = Object.entries(variables).map(([name, value]) => `${name}=${value}`)
   const master = masterArgv(worker)
   const before = [config.name, version, sockets, config.grace, folder, log, entries.length, ...entries]
@@ -86,6 +90,8 @@ export interface FoundApp {
   /** The first of its sockets, counted from the lowest of all, and how many each address has. */
   at: number
   groups: number[]
+  /** Whether one more follows. */
+  handoff: boolean
 }
 
 export interface Found {
@@ -142,7 +148,7 @@ class Reader {
     const apps: FoundApp[] = []
     for (let at = 0; this.#at < this.words.length; ) {
       const app = this.#app(at)
-      at += app.groups.reduce((sum, count) => sum + count, 0)
+      at += app.groups.reduce((sum, count) => sum + count, app.handoff ? 1 : 0)
       apps.push(app)
     }
     return { first, board, reloads, apps }
@@ -160,13 +166,15 @@ class Reader {
     this.#at += 1 + argc // WORKER, ARG
     const config = inherited(env)
     if (!config) throw new RangeError('no configuration')
-    return { config, version, at, groups: groupsOf(env.LISTEN_FDNAMES ?? '') }
+    const names = (env.LISTEN_FDNAMES ?? '').split(':')
+    const handoff = names.at(-1) === HANDOFF
+    return { config, version, at, groups: groupsOf(handoff ? names.slice(0, -1) : names), handoff }
   }
 }
 
 /** How many sockets each address has, by their names. */
-function groupsOf(names: string): number[] {
+function groupsOf(names: string[]): number[] {
   const counts = new Map<string, number>()
-  for (const name of names.split(':')) counts.set(name, (counts.get(name) ?? 0) + 1)
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1)
   return [...counts.values()]
 }

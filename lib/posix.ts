@@ -33,6 +33,10 @@ export interface Posix {
   notify(address: string, text: string): void
   /** One message over a unix socket: an integer, and copies of up to 250 descriptors. */
   send(fd: number, data: number, fds: number[]): void
+  /** What may be read from a socket, which stays there; undefined while there is nothing, empty at the end of file. */
+  peek(fd: number, most: number): Buffer | undefined
+  /** The descriptor that a message brings; -1 at the end of file or where it brings none. Throws EAGAIN while there is no message. */
+  receive(fd: number): number
   close(fd: number): void
   /** The lowest free descriptor from `least` on. */
   dup(fd: number, least: number): number
@@ -76,6 +80,7 @@ export interface Posix {
   AF_INET6: number
   SOL_SOCKET: number
   SO_TYPE: number
+  SO_RCVLOWAT: number
   SO_ACCEPTCONN: number
   SO_REUSEADDR: number
   SOCK_STREAM: number

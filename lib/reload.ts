@@ -45,6 +45,11 @@ export function socketsOf({ first }: Held, { at, groups }: FoundApp): number[][]
   return groups.map(count => Array.from({ length: count }, () => next++))
 }
 
+/** The one on which an app is handed connections. */
+export function handoffOf({ first }: Held, { at, groups, handoff }: FoundApp): number | undefined {
+  return handoff ? first + at + groups.reduce((sum, count) => sum + count, 0) : undefined
+}
+
 /** What an address is known by: any free port is another for each app. */
 export function keyOf(app: string, address: string): string {
   return /(^|:)0$/.test(address) ? `${app} ${address}` : address

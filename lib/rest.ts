@@ -7,7 +7,7 @@ import { duration, now } from './clock.js'
 import { checkInInterval, Idle } from './idle.js'
 import { say, tracer } from './log.js'
 import { posix } from './posix.js'
-import type { Group } from './sockets.js'
+import { doorsOf, type Group } from './sockets.js'
 import type { WorkerHandle } from './worker-handle.js'
 
 const trace = tracer('rest')
@@ -115,7 +115,7 @@ export class Rest {
     const workers = this.hooks.workers()
     const served = new Set(workers.flatMap(worker => worker.served))
     for (const [index, group] of this.groups.entries()) {
-      if (!group.fds.some(fd => posix.readable(fd) > 0)) continue
+      if (!doorsOf(group).some(fd => posix.readable(fd) > 0)) continue
       if (served.has(index) || workers.length === 0) this.touch()
       else turnAway(group)
     }
@@ -136,8 +136,9 @@ export class Rest {
 }
 
 /** The app does not listen there: who connects would wait for ever, and keep it awake, or wake it again and again. */
-function turnAway({ fds, path, port }: Group): void {
-  for (const waiting of fds) {
+function turnAway(group: Group): void {
+  const { path, port } = group
+  for (const waiting of doorsOf(group)) {
     for (let fd = posix.accept(waiting); fd >= 0; fd = posix.accept(waiting)) posix.close(fd)
   }
   say(`master ${process.pid}`, `closed connections to ${path ?? `port ${port}`}: the app does not listen there`)

@@ -15,7 +15,15 @@ export interface Group {
   port: number
   /** A unix socket's. */
   path?: string
+  /** Where connections come that another process has accepted for this address: see handoff.ts. */
+  handoff?: number[]
 }
+
+/** A server of lookout's own that wants descriptors, and no sockets made of them, has a function of this name. */
+export const RAW = Symbol.for('lookout.raw')
+
+/** The name of a socket that is no address. */
+export const HANDOFF = 'handoff'
 
 export interface Inherited {
   groups: Group[]
@@ -37,7 +45,8 @@ export function inherit(env: NodeJS.ProcessEnv): Inherited {
   for (let index = 0; index < count; index++) {
     const group = groupOf(FIRST + index)
     const before = groups.at(-1)
-    if (before && names[index] === names[index - 1] && sameAddress(before, group)) before.fds.push(...group.fds)
+    if (before && names[index] === HANDOFF) groups[0]!.handoff = group.fds
+    else if (before && names[index] === names[index - 1] && sameAddress(before, group)) before.fds.push(...group.fds)
     else groups.push(group)
   }
   for (let fd = FIRST; fd < FIRST + count + 2; fd++) posix.cloexec(fd, 1)
@@ -70,7 +79,12 @@ export function scrub(env: NodeJS.ProcessEnv): void {
   for (const name of INTERNAL) delete env[name]
 }
 
+/** Every socket by which somebody may come to an address. */
+export function doorsOf({ fds, handoff = [] }: Group): number[] {
+  return [...fds, ...handoff]
+}
+
 /** How many connections wait to be accepted. */
 export function backlogOf(groups: Group[]): number {
-  return groups.flatMap(({ fds }) => fds).reduce((sum, fd) => sum + posix.backlog(fd), 0)
+  return groups.flatMap(doorsOf).reduce((sum, fd) => sum + posix.backlog(fd), 0)
 }

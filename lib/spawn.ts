@@ -24,7 +24,7 @@ const PID = '0000000000'
 export function spawnWorker(index: number, launch: Launch): { pid: number; channel: number } {
   const { argv, env, groups, stats, stdin, apart } = launch
   const [ours, theirs] = posix.socketpair()
-  const listeners = groups.flatMap(group => group.fds)
+  const listeners = [...groups.flatMap(({ fds }) => fds), ...groups.flatMap(({ handoff = [] }) => handoff)]
   const { LOOKOUT_NODE_OPTIONS, LOOKOUT_WORKER_PID, ...rest } = env
   const variables: NodeJS.ProcessEnv = { ...rest, LISTEN_PID: PID, LOOKOUT_WORKER: String(index) }
   if (LOOKOUT_NODE_OPTIONS !== undefined) variables.NODE_OPTIONS = LOOKOUT_NODE_OPTIONS

@@ -22,7 +22,7 @@ export class StandIn {
   readonly #servers: http.Server[] = []
   readonly #acceptors: Acceptor[] = []
 
-  constructor(groups: Group[], hooks: StandInHooks) {
+  constructor(groups: Group[], hooks: StandInHooks, hosts?: string[]) {
     for (const group of groups) {
       const server = http.createServer((request, response) => answer(request, response, hooks.failing()))
       server.headersTimeout = server.requestTimeout = PATIENCE
@@ -31,7 +31,7 @@ export class StandIn {
           `HTTP/1.1 503 Service Unavailable\r\nRetry-After: ${hooks.failing().retryAfter}\r\nConnection: close\r\n\r\n`,
         )
       })
-      const acceptor = attach(server, group, { admit: () => (hooks.admit() ? 'now' : 'later') })
+      const acceptor = attach(server, group, { admit: () => (hooks.admit() ? 'now' : 'later'), hosts })
       this.#servers.push(server)
       if (acceptor) this.#acceptors.push(acceptor)
     }

@@ -68,7 +68,7 @@ function live(config: AppConfig, index: number): void {
   )
   const hooks = { ...loadHooks(config.hooks) }
   process.on('uncaughtExceptionMonitor', error => run(hooks, 'onError', error, activity.onlyRequest))
-  const { acceptors, taken } = captureListen(groups, admit, listening)
+  const { acceptors, taken } = captureListen(groups, admit, listening, config.hosts)
   memory.write(index, { pid: process.pid, startedAt: now() })
   introduce({
     id: index,
@@ -157,7 +157,7 @@ function live(config: AppConfig, index: number): void {
           if (message.final) acceptor.takeAll()
           acceptor.letGo()
         }
-        closeSockets(groups.flatMap(group => group.fds.splice(0)))
+        closeSockets(groups.flatMap(group => [...group.fds.splice(0), ...(group.handoff?.splice(0) ?? [])]))
         return drain(message)
     }
   }

@@ -187,6 +187,38 @@ static napi_value Send(napi_env env, napi_callback_info info) {
   return result(env, "sendmsg", (int)sent);
 }
 
+/* peek(fd, most): what may be read, left where it is; undefined while there is nothing, empty at the end of file. */
+static napi_value Peek(napi_env env, napi_callback_info info) {
+  INTEGERS(a, 2);
+  void *data;
+  napi_value buffer;
+  char *bytes = malloc((size_t)a[1]);
+  if (!bytes) return fail(env, "recv", ENOMEM);
+  ssize_t got;
+  do got = recv(a[0], bytes, (size_t)a[1], MSG_PEEK | MSG_DONTWAIT); while (got < 0 && errno == EINTR);
+  int number = errno;
+  napi_status status = got < 0 ? napi_ok : napi_create_buffer_copy(env, (size_t)got, bytes, &data, &buffer);
+  free(bytes);
+  if (got < 0) return number == EAGAIN ? NULL : fail(env, "recv", number);
+  return status == napi_ok ? buffer : fail_napi(env, "napi_create_buffer_copy");
+}
+
+/* receive(fd): the descriptor that a message of send() brings, close-on-exec; EAGAIN while there is none, -1 at the end. */
+static napi_value Receive(napi_env env, napi_callback_info info) {
+  INTEGERS(a, 1);
+  union { struct cmsghdr header; char space[CMSG_SPACE(sizeof(int))]; } control;
+  int data, fd = -1;
+  struct iovec part = {.iov_base = &data, .iov_len = sizeof data};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  ssize_t got;
+  do got = recvmsg(a[0], &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT); while (got < 0 && errno == EINTR);
+  if (got < 0) return fail(env, "recvmsg", errno);
+  struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+  if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+    memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  return from_int(env, fd);
+}
+
 /* ---- File descriptors ---- */
 
 static napi_value Close(napi_env env, napi_callback_info info) {
@@ -373,7 +405,7 @@ static napi_value Control(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback call; } functions[] = {
     {"socket", Socket}, {"setsockopt", Setsockopt}, {"getsockopt", Getsockopt}, {"bind", Bind}, {"connect", Connect},
-    {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair}, {"notify", Notify}, {"send", Send}, {"nonblock", Nonblock},
+    {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair}, {"notify", Notify}, {"send", Send}, {"peek", Peek}, {"receive", Receive}, {"nonblock", Nonblock},
     {"close", Close}, {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable},
     {"memfd", Memfd}, {"mmap", Mmap}, {"unmap", Unmap}, {"backlog", Backlog}, {"poll", Poll}, {"control", Control},
     {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen}, {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap},
@@ -381,7 +413,7 @@ NAPI_MODULE_INIT() {
   };
   static const struct { const char *name; int value; } constants[] = {
     {"AF_UNIX", AF_UNIX}, {"AF_INET", AF_INET}, {"AF_INET6", AF_INET6}, {"SOL_SOCKET", SOL_SOCKET},
-    {"SO_TYPE", SO_TYPE}, {"SO_ACCEPTCONN", SO_ACCEPTCONN}, {"SO_REUSEADDR", SO_REUSEADDR},
+    {"SO_TYPE", SO_TYPE}, {"SO_RCVLOWAT", SO_RCVLOWAT},  {"SO_ACCEPTCONN", SO_ACCEPTCONN}, {"SO_REUSEADDR", SO_REUSEADDR},
     {"SOCK_STREAM", SOCK_STREAM}, {"IPPROTO_TCP", IPPROTO_TCP}, {"TCP_DEFER_ACCEPT", TCP_DEFER_ACCEPT},
     {"IPPROTO_IPV6", IPPROTO_IPV6}, {"IPV6_V6ONLY", IPV6_V6ONLY}, {"EAGAIN", EAGAIN}, {"EMFILE", EMFILE}, {"ENFILE", ENFILE},
     {"PR_SET_PDEATHSIG", PR_SET_PDEATHSIG},

@@ -9,8 +9,8 @@ const { buildSync } = require('esbuild')
 
 process.chdir(path.join(__dirname, '..'))
 
-const processes = ['master', 'worker']
-const later = ['bind', 'handler', 'loaded', 'stand-in', 'supervision', 'watch']
+const processes = ['gateway', 'master', 'worker']
+const later = ['bind', 'handler', 'handoff', 'loaded', 'stand-in', 'supervision', 'watch']
 
 const build = (names, options) =>
   buildSync({

@@ -1,78 +1,14 @@
 /** `lookout up`: many apps behind one resting program, told anew by HUP; and the commands that tell of them. */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import { expect } from 'chai'
 import { resting } from '../lib/posix.js'
 import { request } from './support/client.js'
+import { at, Folder, ports } from './support/folder.js'
 import { failures, load } from './support/load.js'
-import { BIN, childrenOf, cleanups, isAlive, Lookout, temporaryFolder, until } from './support/lookout.js'
-import { freePort } from './support/program.js'
-
-const APP = `const http = require('node:http')
-http.createServer((request, response) => {
-  const { pathname, search } = new URL(request.url, 'http://a')
-  if (pathname === '/pid') return response.end(String(process.pid))
-  if (pathname === '/slow') return setTimeout(() => response.end('slow'), Number(search.slice(1)))
-  if (pathname === '/where') return response.end(JSON.stringify({ cwd: process.cwd(), args: process.argv.slice(2), env: process.env }))
-  response.end(process.env.SAYS ?? 'hello')
-}).listen(3000)
-`
-
-/** A folder with an app and a configuration that can be changed. */
-class Folder {
-  readonly path = fs.realpathSync(temporaryFolder())
-  /** Its lookouts are known there. */
-  readonly runtime = path.join(this.path, 'run')
-  readonly env = { XDG_RUNTIME_DIR: this.runtime }
-  readonly file = path.join(this.path, 'lookout.config.json')
-
-  constructor() {
-    fs.mkdirSync(this.runtime)
-    fs.writeFileSync(path.join(this.path, 'app.js'), APP)
-  }
-
-  configure(apps: object, rest: object = {}): void {
-    fs.writeFileSync(this.file, JSON.stringify({ defaults: { idle: '30s' }, apps, ...rest }))
-  }
-
-  async up(env: NodeJS.ProcessEnv = {}): Promise<Lookout> {
-    const lookout = Lookout.spawn(['up'], { cwd: this.path, env: { ...this.env, ...env } })
-    await lookout.line(/^lookout \d+: \d+ apps? at rest$/m)
-    return lookout
-  }
-
-  /** A command, as another process of the same user. */
-  run(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-    const env = { ...process.env, ...this.env }
-    const { status, stdout, stderr } = spawnSync(process.execPath, [BIN, ...args], { encoding: 'utf8', env })
-    return { status, stdout, stderr }
-  }
-
-  /** The same, while this process serves or asks. */
-  start(...args: string[]): Promise<{ code: number | null; text: string }> {
-    const child = spawn(process.execPath, [BIN, ...args], { env: { ...process.env, ...this.env } })
-    let text = ''
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', chunk => (text += chunk))
-    return new Promise(resolve => child.on('close', code => resolve({ code, text })))
-  }
-
-  /** What `ls` says of an app. */
-  app(name: string): { state: string; master?: number; wakes: number; requests: number; why: string; rss: number } {
-    return JSON.parse(this.run('ls', '--json').stdout).find((app: { name: string }) => app.name === name)
-  }
-}
-
-function at(port: number): string {
-  return `http://127.0.0.1:${port}`
-}
-
-async function ports(count: number): Promise<number[]> {
-  const found = new Set<number>()
-  while (found.size < count) found.add(await freePort())
-  return [...found]
-}
+import { childrenOf, cleanups, isAlive, Lookout, until } from './support/lookout.js'
 
 /** kB of a process's memory that is its alone; of a program that was just built, its file counts as dirty, too. */
 function privateDirty(pid: number): number {
@@ -90,7 +26,7 @@ function ticks(pid: number): number {
 
 describe('lookout up', () => {
   it('holds several apps, each with its own address, folder, arguments, environment and options', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const [one, two] = await ports(2)
     fs.mkdirSync(path.join(folder.path, 'inner'))
     fs.writeFileSync(path.join(folder.path, 'inner/package.json'), '{"main": "../app.js"}')
@@ -106,7 +42,7 @@ describe('lookout up', () => {
       three: { script: 'app.js' },
     })
     const lookout = await folder.up()
-    expect(lookout.stderr).to.match(/^lookout \d+: one rests at http:\/\/localhost:\d+$/m)
+    expect(lookout.stderr).to.match(/^lookout \d+: one rests at http:\/\/localhost:\d+, http:\/\/one\.localhost:\d+$/m)
     expect(childrenOf(lookout.pid)).to.deep.equal([])
     expect((await request(at(one!))).body).to.equal('one')
     expect((await request(at(two!))).body).to.equal('hello')
@@ -117,7 +53,7 @@ describe('lookout up', () => {
     const there = JSON.parse((await request(at(two!), '/where')).body)
     expect(there.cwd).to.equal(path.join(folder.path, 'inner'))
     expect(there.env).not.to.have.property('SAYS')
-    expect((await request(`unix:${folder.runtime}/lookout/three.sock`)).body, 'without an address').to.equal('hello')
+    expect((await request(folder.url('three'))).body, 'without an address').to.equal('hello')
     await until('two workers', () => childrenOf(folder.app('one').master!).length === 2)
     await until('one rests alone', () => folder.app('two').state === 'rests')
     expect(folder.app('one').state).to.equal('awake')
@@ -127,7 +63,7 @@ describe('lookout up', () => {
   })
 
   it('takes folders as apps', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     for (const name of ['shop', 'blog']) {
       fs.mkdirSync(path.join(folder.path, 'code', name), { recursive: true })
       fs.writeFileSync(path.join(folder.path, 'code', name, 'package.json'), '{"main": "../../app.js"}')
@@ -135,11 +71,11 @@ describe('lookout up', () => {
     const args = ['up', path.join(folder.path, 'code/shop'), path.join(folder.path, 'code/blog')]
     const lookout = Lookout.spawn(args, { env: folder.env })
     await lookout.line(/2 apps at rest$/m)
-    expect((await request(`unix:${folder.runtime}/lookout/blog.sock`)).body).to.equal('hello')
+    expect((await request(folder.url('blog'))).body).to.equal('hello')
   })
 
   it('refuses an address that another has, in one line, and leaves nothing behind', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const [free, taken] = await ports(2)
     const server = net.createServer().listen(taken, '127.0.0.1')
     cleanups.push(() => void server.close())
@@ -155,17 +91,20 @@ describe('lookout up', () => {
   })
 
   it('of 200 apps costs little at rest; 20 wake at once; ls is right at each step', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const names = Array.from({ length: 200 }, (_, index) => `app${index}`)
     folder.configure(Object.fromEntries(names.map(name => [name, { script: 'app.js', idle: '3s' }])))
     const lookout = await folder.up()
     expect(privateDirty(lookout.pid), 'kB').to.be.at.most(600)
     const before = ticks(lookout.pid)
-    const states = () => JSON.parse(folder.run('ls', '--json').stdout).map(({ state }: { state: string }) => state)
+    const states = () =>
+      JSON.parse(folder.run('ls', '--json').stdout)
+        .filter(({ name }: { name: string }) => name !== 'lookout')
+        .map(({ state }: { state: string }) => state)
     expect(states()).to.deep.equal(Array(200).fill('rests'))
     expect(ticks(lookout.pid), 'asking costs it nothing').to.equal(before)
     const some = names.filter((_, index) => index % 10 === 3)
-    const replies = await Promise.all(some.map(name => request(`unix:${folder.runtime}/lookout/${name}.sock`)))
+    const replies = await Promise.all(some.map(folder.url, folder).map(url => request(url)))
     expect(replies.map(({ body }) => body)).to.deep.equal(Array(20).fill('hello'))
     const awake = states()
     expect(awake.filter((state: string) => state === 'awake')).to.have.length(20)
@@ -178,7 +117,7 @@ describe('lookout up', () => {
 
 describe('lookout reload', () => {
   it('adds what is new, ends what is gone, and does not touch what is as it was', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const [one, two, three] = await ports(3)
     const same = { script: 'app.js', listen: one }
     folder.configure({
@@ -210,12 +149,13 @@ describe('lookout reload', () => {
     expect(JSON.parse(folder.run('ls', '--json').stdout).map(({ name }: { name: string }) => name)).to.deep.equal([
       'fresh',
       'same',
+      'lookout',
     ])
     expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
   })
 
   it('has a changed app served by what it is now, at once, while what was begun is finished', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const [port] = await ports(1)
     folder.configure({ app: { script: 'app.js', listen: port, env: { SAYS: 'old' } } })
     await folder.up()
@@ -223,14 +163,14 @@ describe('lookout reload', () => {
     const slow = request(at(port!), '/slow?3000')
     await until('begun', () => folder.app('app').requests === 2)
     folder.configure({ app: { script: 'app.js', listen: port, env: { SAYS: 'new' } } })
-    expect((await folder.start('reload')).text).to.equal('reloaded: 1 apps, 0 new, 1 changed, 0 gone\n')
+    expect((await folder.start('reload')).text).to.equal('reloaded: 1 app, 0 new, 1 changed, 0 gone\n')
     expect((await request(at(port!))).body).to.equal('new')
     expect((await slow).body).to.equal('slow')
     expect(folder.app('app').wakes, 'what is known of it is kept').to.equal(2)
   })
 
   it('under load loses nothing: of apps that stay, and of one that changes each time', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const [stays, changes] = await ports(2)
     const configure = (turn: number) =>
       folder.configure({
@@ -257,7 +197,7 @@ describe('lookout reload', () => {
   }).timeout(90_000)
 
   it('that is refused changes nothing, and says why', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const [one, taken] = await ports(2)
     folder.configure({ one: { script: 'app.js', listen: one } })
     const lookout = await folder.up()
@@ -268,11 +208,11 @@ describe('lookout reload', () => {
     for (const [text, complaint] of [
       ['{', /^lookout: cannot use lookout\.config\.json: .*\n$/],
       [
-        '{"apps": {"one": {"script": "gone.js", "listen": 1}}}',
+        '{"gateway": false, "apps": {"one": {"script": "gone.js", "listen": 1}}}',
         /^lookout: cannot use lookout\.config\.json: apps\.one.*gone\.js.*\n$/,
       ],
       [
-        `{"apps": {"two": {"script": "app.js", "listen": "localhost:${taken}"}}}`,
+        `{"gateway": false, "apps": {"two": {"script": "app.js", "listen": "localhost:${taken}"}}}`,
         /^lookout: cannot bind localhost:\d+: EADDRINUSE .*\n$/,
       ],
     ] as const) {
@@ -289,7 +229,7 @@ describe('lookout reload', () => {
   })
 
   it('asked for many times at once ends with the newest, and wedges nothing', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const [port] = await ports(1)
     const app = { script: 'app.js', listen: port }
     folder.configure({ app })
@@ -312,7 +252,7 @@ describe('lookout reload', () => {
     ['as built', undefined],
   ] as const) {
     it(`${kind}: an app that fails keeps its back-off, a stopped master is killed in time`, async () => {
-      const folder = new Folder()
+      const folder = await Folder.make()
       const env: NodeJS.ProcessEnv = {}
       if (flags) {
         const source = path.join(__dirname, '../../native/lookout.c')
@@ -342,7 +282,7 @@ describe('lookout reload', () => {
 
 describe('commands', () => {
   it('ls and status tell how it is, and wake nobody', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const [one, two] = await ports(2)
     fs.writeFileSync(path.join(folder.path, 'broken.js'), 'throw new Error("no way")')
     folder.configure({ one: { script: 'app.js', listen: one }, two: { script: 'broken.js', listen: two } })
@@ -368,7 +308,7 @@ describe('commands', () => {
   })
 
   it('restart replaces the workers of the app that is named, and of no other', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const [one, two] = await ports(2)
     folder.configure({ one: { script: 'app.js', listen: one }, two: { script: 'app.js', listen: two } })
     await folder.up()
@@ -381,7 +321,7 @@ describe('commands', () => {
   })
 
   it('a lookout of one app is known by them, too', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const lookout = await Lookout.start(['--name', 'alone', path.join(folder.path, 'app.js')], { env: folder.env })
     expect(folder.app('alone').state).to.equal('rests')
     const waiting = await folder.start('reload')
@@ -391,7 +331,7 @@ describe('commands', () => {
   })
 
   it('what a killed one left is not shown', async () => {
-    const folder = new Folder()
+    const folder = await Folder.make()
     const lookout = await Lookout.start([path.join(folder.path, 'app.js')], { env: folder.env })
     lookout.signal('SIGKILL')
     await lookout.ended
@@ -401,7 +341,7 @@ describe('commands', () => {
 
   it('a runtime directory that is another user, or open to others, is not used', async function () {
     if (process.getuid?.() !== 0) return this.skip()
-    const folder = new Folder()
+    const folder = await Folder.make()
     const runtime = path.join(folder.runtime, 'lookout')
     fs.mkdirSync(runtime, { mode: 0o700 })
     fs.chownSync(runtime, 65534, 65534)
@@ -424,14 +364,18 @@ describe('commands', () => {
     [['ls', '--all'], 'usage: lookout ls [--json]'],
     [['up', '--all'], "unknown option '--all'"],
   ] as const) {
-    it(`${args.join(' ')}: exit 2, in one line`, () => {
-      expect(new Folder().run(...args)).to.deep.equal({ status: 2, stdout: '', stderr: `lookout: ${complaint}\n` })
+    it(`${args.join(' ')}: exit 2, in one line`, async () => {
+      expect((await Folder.make()).run(...args)).to.deep.equal({
+        status: 2,
+        stdout: '',
+        stderr: `lookout: ${complaint}\n`,
+      })
     })
   }
 
   for (const command of ['ls', 'reload', 'rest', 'restart', 'status', 'stop', 'unit', 'up']) {
-    it(`${command} --help says what it is for`, () => {
-      const { status, stdout, stderr } = new Folder().run(command, '--help')
+    it(`${command} --help says what it is for`, async () => {
+      const { status, stdout, stderr } = (await Folder.make()).run(command, '--help')
       expect([status, stderr]).to.deep.equal([0, ''])
       expect(stdout).to.match(new RegExp(`^Usage: lookout ${command}\\b.*\\n.*\\n`))
     })

@@ -17,11 +17,13 @@ interface LoadOptions {
   clients: number
   keepAlive: boolean
   path?: string
+  /** Instead of the address. */
+  host?: string
   right?(reply: Reply): boolean
 }
 
 /** Begins at once. Every client has one request in flight at a time. */
-export function load(url: string, { clients, keepAlive, path = '/', right = ok }: LoadOptions): Load {
+export function load(url: string, { clients, keepAlive, path = '/', host, right = ok }: LoadOptions): Load {
   const counts: Record<Outcome, number> = { ok: 0, refused: 0, reset: 0, cut: 0, timeout: 0, wrong: 0, other: 0 }
   const agent = keepAlive ? new http.Agent({ keepAlive: true, maxSockets: clients }) : false
   const errors: string[] = []
@@ -30,7 +32,11 @@ export function load(url: string, { clients, keepAlive, path = '/', right = ok }
   const client = async () => {
     while (going) {
       try {
-        const reply = await request(url, path, { agent, timeout: 30_000 })
+        const reply = await request(url, path, {
+          agent,
+          timeout: 30_000,
+          ...(host !== undefined && { headers: { Host: host } }),
+        })
         counts[right(reply) ? 'ok' : 'wrong']++
         if (!right(reply)) note(`${reply.status} ${reply.body.slice(0, 100)}`)
       } catch (error) {

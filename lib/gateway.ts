@@ -1,0 +1,204 @@
+/**
+ * The gateway: an app of lookout's own, by whose port every other is reached by name. It looks at the first request of a connection
+ * without taking it out of the socket, and hands the connection itself to the app that the request is for, which is woken if it
+ * rests: no byte passes through here. Who asks for nobody that is known gets a page that says who is.
+ */
+import http from 'node:http'
+import net from 'node:net'
+import { Duplex } from 'node:stream'
+import { now } from './clock.js'
+import { type Known, notFound, overview } from './gateway-page.js'
+import { hostOf } from './handoff.js'
+import { hold } from './hold.js'
+import { Control, posix, type Watch } from './posix.js'
+import { RAW } from './sockets.js'
+
+/** Bytes of a request's head at most, as Node itself has it. */
+const HEAD = 16_384
+
+/** ms that a client has for the head of its first request, and that an app has to take a connection. */
+const PATIENCE = 10_000
+
+/** ms between two tries where an app's queue is full. */
+const FULL = 10
+
+/** What is known of the apps, by the host names that are theirs. */
+const known: Known[] = JSON.parse(process.env.LOOKOUT_GATEWAY ?? '[]')
+const byHost = new Map(known.flatMap(app => app.hosts.map(host => [host, app] as const)))
+
+/** What a head says: whom it is for, that there has to be more of it, or that it is for us to answer. */
+type Seen = { app: Known } | 'more' | 'ours'
+
+/** Answers what is not for an app: by Node's own server, so that what is malformed is refused as it would be anywhere. */
+const pages = http.createServer(
+  { maxHeaderSize: HEAD, headersTimeout: PATIENCE, requestTimeout: PATIENCE },
+  (request, response) => {
+    const host = hostOf(request)
+    const isOwn = host === 'localhost' || net.isIP(host.replace(/[[\]]/g, '')) !== 0
+    const [status, body] =
+      typeof routeOf(request) === 'object' ? UNREACHABLE : byHost.has(host) ? AMBIGUOUS : pageFor(host, isOwn)
+    response.writeHead(status, {
+      'Content-Type': `text/${status < 400 || status === 404 ? 'html' : 'plain'}; charset=utf-8`,
+      'Cache-Control': 'no-store',
+      Connection: 'close', // the next request may be for an app
+    })
+    response.end(request.method === 'HEAD' ? undefined : body)
+  },
+)
+
+const UNREACHABLE = [502, 'The app cannot be reached.\n'] as const
+const AMBIGUOUS = [400, 'That is no request for one host.\n'] as const
+
+function pageFor(host: string, isOwn: boolean): readonly [number, string] {
+  return isOwn ? [200, overview(known)] : [404, notFound(known, host)]
+}
+
+/** A connection whose first request has not been seen yet. Owns the descriptor until somebody has it. */
+class Arrival {
+  readonly #release = hold('a connection that arrives')
+  readonly #watch: Watch
+  readonly #timer: NodeJS.Timeout
+  readonly #since = now()
+  #seen = 0
+  #state: 'reading' | 'parsing' | 'done' = 'reading'
+
+  constructor(private readonly fd: number) {
+    this.#watch = posix.poll(fd, () => this.#look())
+    this.#timer = setTimeout(() => this.#late(), PATIENCE)
+    posix.control(this.#watch, Control.start)
+    this.#look()
+  }
+
+  #look(): void {
+    if (this.#state !== 'reading') return
+    let bytes: Buffer | undefined
+    try {
+      bytes = posix.peek(this.fd, HEAD + 1)
+    } catch {
+      return this.#end() // a reset
+    }
+    if (bytes === undefined) return
+    if (bytes.length <= this.#seen) return this.#end() // it has closed its side before its head was whole
+    this.#seen = bytes.length
+    this.#state = 'parsing'
+    posix.control(this.#watch, Control.stop)
+    void parse(bytes).then(seen => this.#decide(seen))
+  }
+
+  #decide(seen: Seen): void {
+    if (this.#state === 'done') return
+    if (seen === 'more' && this.#seen <= HEAD) {
+      this.#state = 'reading'
+      posix.setsockopt(this.fd, posix.SOL_SOCKET, posix.SO_RCVLOWAT, this.#seen + 1) // else what is there would wake us again
+      return posix.control(this.#watch, Control.start)
+    }
+    if (this.#seen > 1) posix.setsockopt(this.fd, posix.SOL_SOCKET, posix.SO_RCVLOWAT, 1)
+    if (seen === 'more' || seen === 'ours') return this.#answer()
+    this.#give(seen.app)
+  }
+
+  /** The app has the connection once the message is in its queue, whether it is awake or not. */
+  #give(app: Known): void {
+    try {
+      handOver(app.handoff, this.fd)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'EAGAIN' || now() - this.#since > PATIENCE) return this.#answer()
+      return void setTimeout(() => this.#give(app), FULL)
+    }
+    this.#end()
+  }
+
+  /** What came is still in the socket: it is read as any request. */
+  #answer(): void {
+    this.#leave()
+    const socket = new net.Socket({ fd: this.fd, readable: true, writable: true })
+    const release = hold('a page')
+    socket.once('close', release)
+    pages.emit('connection', socket)
+  }
+
+  #late(): void {
+    if (this.#state === 'done') return
+    this.#leave()
+    const socket = new net.Socket({ fd: this.fd, readable: true, writable: true })
+    socket.on('error', () => {})
+    socket.end('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n', () => socket.destroy())
+  }
+
+  #leave(): void {
+    this.#state = 'done'
+    clearTimeout(this.#timer)
+    posix.control(this.#watch, Control.close)
+    this.#release()
+  }
+
+  #end(): void {
+    this.#leave()
+    posix.close(this.fd)
+  }
+}
+
+/** @throws the system's error: EAGAIN where too many wait already */
+function handOver(path: string, fd: number): void {
+  const to = posix.socket(posix.AF_UNIX)
+  try {
+    posix.connect(to, posix.AF_UNIX, path, 0)
+    posix.send(to, 0, [fd])
+  } finally {
+    posix.close(to)
+  }
+}
+
+const FOUND = Symbol('found')
+
+/** Bytes as a connection. What is written goes nowhere: it is Node's own answer to what is malformed, and ours to be given. */
+class Bytes extends Duplex {
+  [FOUND]: ((seen: Seen) => void) | undefined
+
+  override _read(): void {}
+
+  override _write(_chunk: unknown, _encoding: string, done: () => void): void {
+    this[FOUND]?.('ours')
+    done()
+  }
+}
+
+/** By Node's own parser: its server is given the bytes, and never answers. */
+const parser = http.createServer({ maxHeaderSize: HEAD })
+for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect']) {
+  parser.on(event, (request: http.IncomingMessage) => (request.socket as unknown as Bytes)[FOUND]?.(routeOf(request)))
+}
+parser.on('clientError', (_error, socket) => (socket as unknown as Bytes)[FOUND]?.('ours'))
+
+function parse(bytes: Buffer): Promise<Seen> {
+  return new Promise(resolve => {
+    const connection = new Bytes()
+    const settle = (seen: Seen) => {
+      connection[FOUND] = undefined
+      connection.destroy()
+      resolve(seen)
+    }
+    connection[FOUND] = settle
+    connection.on('error', () => {})
+    parser.emit('connection', connection)
+    connection.push(bytes)
+    setImmediate(() => setImmediate(() => connection[FOUND] && settle('more')))
+  })
+}
+
+/** One host, alike wherever it is said. */
+function routeOf(request: http.IncomingMessage): Seen {
+  const { rawHeaders, url = '' } = request
+  const hosts = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host')
+  const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)?.[1]
+  const host = hostOf(request)
+  const app = byHost.get(host)
+  if (!app || hosts.length !== 1) return 'ours'
+  if (absolute !== undefined && hostOf({ headers: { host: absolute } }) !== host) return 'ours'
+  return { app }
+}
+
+const server = net.createServer()
+Object.assign(server, { [RAW]: (fd: number) => void new Arrival(fd) })
+server.listen()

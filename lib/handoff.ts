@@ -1,0 +1,92 @@
+/**
+ * Connections that the gateway has accepted and hands to an app, each by a message over a unix socket that the app is woken by.
+ * From then on they are the app's as if it had accepted them itself; but a request that is for another host, later on the same
+ * connection, is refused: 421.
+ */
+import type http from 'node:http'
+import type net from 'node:net'
+import { now } from './clock.js'
+import { Control, posix } from './posix.js'
+
+const HANDED = Symbol('lookout.handed')
+const GUARDED = Symbol('lookout.guarded')
+
+/** ms that the gateway has to send what it has connected for. */
+const PATIENCE = 1000
+
+type Handed = net.Socket & { [HANDED]?: true }
+type Guarded = net.Server & { [GUARDED]?: true }
+
+/**
+ * Takes what comes over an accepted connection of the gateway's, which is closed then.
+ * @param serve gets the client's connection, and makes the server have it
+ * @param hosts the names that are the app's
+ */
+export function takeOver(from: number, server: net.Server, serve: (fd: number) => void, hosts: string[] = []): void {
+  guard(server, new Set(hosts))
+  const deadline = now() + PATIENCE
+  const watch = posix.poll(from, () => look())
+  const timer = setTimeout(() => look(), PATIENCE)
+  posix.control(watch, Control.start)
+  look()
+
+  function look(): void {
+    const fd = received(from)
+    if (fd === undefined && now() < deadline) return
+    clearTimeout(timer)
+    posix.control(watch, Control.close)
+    posix.close(from)
+    if (fd === undefined || fd < 0) return
+    const mark = (socket: Handed) => {
+      socket[HANDED] = true
+    }
+    server.prependOnceListener('connection', mark)
+    serve(fd) // at once
+    server.off('connection', mark)
+  }
+}
+
+/** undefined while there is nothing, -1 where there will be nothing. */
+function received(from: number): number | undefined {
+  try {
+    return posix.receive(from)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? undefined : -1
+  }
+}
+
+const REQUESTS = ['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect']
+
+/** Looks at the host of each request that comes on a connection of the gateway's, before the app does. */
+function guard(server: Guarded, hosts: Set<string>): void {
+  if (server[GUARDED]) return
+  server[GUARDED] = true
+  const emit = server.emit as (...args: unknown[]) => boolean
+  server.emit = function (this: net.Server, event: string, ...args: unknown[]): boolean {
+    if (!REQUESTS.includes(event)) return emit.call(this, event, ...args)
+    const request = args[0] as http.IncomingMessage
+    if (!(request.socket as Handed)[HANDED] || hosts.has(hostOf(request))) return emit.call(this, event, ...args)
+    misdirected(event, args[1])
+    return true
+  } as typeof server.emit
+}
+
+/** The name that a request is for, in lower case, without a port. */
+export function hostOf({ headers }: Pick<http.IncomingMessage, 'headers'>): string {
+  const host = (headers.host ?? '').toLowerCase()
+  return host.replace(/:\d*$/, '').replace(/\.$/, '')
+}
+
+const TEXT = 'This connection is for another host: connect again.\n'
+
+function misdirected(event: string, to: unknown): void {
+  if (event === 'upgrade' || event === 'connect') {
+    const length = Buffer.byteLength(TEXT)
+    return void (to as net.Socket).end(
+      `HTTP/1.1 421 Misdirected Request\r\nContent-Type: text/plain\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${TEXT}`,
+    )
+  }
+  const response = to as http.ServerResponse
+  response.writeHead(421, { 'Content-Type': 'text/plain', Connection: 'close' })
+  response.end(TEXT)
+}

@@ -1,0 +1,270 @@
+/**
+ * The apps of a configuration, made into what a resting program holds: sockets, of which some may be there already, and a plan.
+ * Each app, but the gateway, has one socket more, on which the gateway hands it connections.
+ */
+import { createHash } from 'node:crypto'
+import path from 'node:path'
+import { type Address, type Bound, bind, release } from './bind.js'
+import { Board } from './board.js'
+import { type AppConfig, INTERNAL } from './config.js'
+import type { AppSpec, Configuration } from './configuration.js'
+import { Failure, Misuse } from './errors.js'
+import type { Known } from './gateway-page.js'
+import { runtimeFolder } from './instances.js'
+import { addressesOf, optionsOf } from './options.js'
+import { type FoundApp, type Plan, type PlannedApp, workerArgv } from './plan.js'
+import { posix } from './posix.js'
+import { addressesHeld, type Held, handoffOf, keyOf } from './reload.js'
+import { resolveScript } from './script.js'
+import { listenUnix } from './socket-file.js'
+
+/** Apps for which there is room on the board; the first slot is lookout's own, the last may be the gateway's. */
+export const MOST = 1000
+
+/** The gateway's, among the names of the apps: no app can be called so. */
+const GATEWAY = 'lookout'
+
+/** Connections that may wait until an app takes them from the gateway. */
+const HANDED = 4096
+
+/** Where an app is that has no address: any free port, of this machine alone. */
+const ANYWHERE = 'localhost:0'
+
+/** Descriptors below the kept ones: standard input, output and error. */
+const STANDARD = 3
+
+/** One address of an app. */
+interface Place {
+  text: string
+  url: string
+  fds: number[]
+  locks: number[]
+}
+
+/** An app with its sockets. */
+interface Member {
+  spec: AppSpec
+  places: Place[]
+  handoff?: { fd: number; path: string }
+}
+
+export class Holding {
+  readonly #bound: Bound[] = []
+  readonly #members: Member[] = []
+  readonly #held: Map<string, number[]>
+  readonly #old: Map<string, FoundApp>
+  #apps: PlannedApp[] = []
+
+  /**
+   * @param before what there is already; missing at the start
+   * @throws Misuse for what cannot be held
+   */
+  constructor(
+    private readonly configuration: Configuration,
+    private readonly env: NodeJS.ProcessEnv,
+    private readonly before?: Held,
+  ) {
+    const { apps } = configuration
+    if (apps.length > MOST) throw new Misuse(`cannot hold ${apps.length} apps: at most ${MOST}`)
+    const programs = apps.filter(({ command }) => command).map(({ name }) => name)
+    if (programs.length > 0)
+      throw new Misuse(`cannot start ${programs.join(', ')}: of programs other than Node's there is no support yet`)
+    this.#held = before ? addressesHeld(before) : new Map()
+    this.#old = new Map(before?.apps.map(app => [app.config.name, app]))
+  }
+
+  /** Binds what is not there yet. @throws Failure; then release() */
+  async bind(): Promise<void> {
+    const { apps, gateway } = this.configuration
+    for (const spec of apps) {
+      const listen = spec.options.listen ?? optionsOf({ listen: ANYWHERE }).listen!
+      const member: Member = { spec, places: await this.#places(spec, addressesOf({ listen }, {})) }
+      this.#members.push(member)
+      if (gateway !== false) member.handoff = this.#handoff(spec.name)
+    }
+    if (gateway !== false) {
+      const spec = gatewayAt(gateway)
+      this.#members.push({ spec, places: await this.#places(spec, addressesOf(spec.options, {})) })
+    }
+  }
+
+  async #places(spec: AppSpec, addresses: Address[]): Promise<Place[]> {
+    const places: Place[] = []
+    for (const address of addresses) {
+      const fds = this.#held.get(keyOf(spec.name, address.text))
+      places.push(fds ? this.#keep(spec, address.text, fds) : await this.#bind(spec, address))
+    }
+    return places
+  }
+
+  async #bind({ options }: AppSpec, address: Address): Promise<Place> {
+    const [sockets = []] = await bind([address], options)
+    this.#bound.push(...sockets)
+    const locks = sockets.flatMap(({ lock }) => lock ?? [])
+    return { text: address.text, url: sockets[0]!.url, fds: sockets.map(({ fd }) => fd), locks }
+  }
+
+  /** Sockets that are there, with what may have changed about them. */
+  #keep({ name, options }: AppSpec, text: string, fds: number[]): Place {
+    for (const fd of fds) posix.listen(fd, options.backlog)
+    const isSame = ({ config }: FoundApp) =>
+      config.listen?.includes(text) === true && keyOf(config.name, text) === keyOf(name, text)
+    const config = [...this.#old.values()].find(isSame)?.config
+    const lock = this.before?.locks.get(`${text}.lock`)
+    return {
+      text,
+      url: config?.urls?.[config.listen!.indexOf(text)] ?? text,
+      fds,
+      locks: lock === undefined ? [] : [lock],
+    }
+  }
+
+  #handoff(name: string): { fd: number; path: string } {
+    const folder = runtimeFolder(this.env)
+    if (folder === undefined)
+      throw new Failure('cannot have a gateway: there is no runtime directory (XDG_RUNTIME_DIR)')
+    const file = path.join(folder, `${name}.${this.before?.pid ?? process.pid}`)
+    const old = this.#old.get(name)
+    const held = this.before && old && handoffOf(this.before, old)
+    if (held !== undefined) return { fd: held, path: file }
+    const fd = listenUnix(file, { backlog: HANDED, socketMode: 0o600 })
+    this.#bound.push({ fd, url: '', path: file })
+    return { fd, path: file }
+  }
+
+  /**
+   * What the resting program is to be; `fds` become its 3 and up.
+   * @param kept the board, and what else is to be kept open
+   */
+  plan(kept: number[], rest: Pick<Plan, 'files' | 'reload'>): { plan: Plan; fds: number[] } {
+    const slots = this.#slots(kept[0]!)
+    this.#apps = this.#members.map(member => this.#planned(member, slots.get(member.spec.name)!))
+    const places = this.#members.flatMap(member => member.places)
+    const below = [...kept, ...places.flatMap(({ locks }) => locks)]
+    const sockets = this.#members.flatMap(({ places, handoff }) => [
+      ...places.flatMap(({ fds }) => fds),
+      ...(handoff ? [handoff.fd] : []),
+    ])
+    const count = this.configuration.apps.length
+    const plan = {
+      ready: `${count} app${count === 1 ? '' : 's'} ${this.before ? 'held' : 'at rest'}`,
+      quiet: false,
+      first: STANDARD + below.length,
+      board: STANDARD,
+      ...rest,
+      apps: this.#apps,
+    }
+    return { plan, fds: [...below, ...sockets] }
+  }
+
+  /** A slot of the board for each app: that which it had, or one that nobody has, nor had a moment ago. */
+  #slots(board: number): Map<string, number> {
+    const taken = new Set([...this.#old.values()].map(({ config }) => config.slot ?? 0))
+    let free = 1
+    return new Map(
+      this.#members.map(({ spec: { name } }) => {
+        const old = this.#old.get(name)?.config.slot
+        if (old !== undefined) return [name, old]
+        while (taken.has(free)) free++
+        taken.add(free)
+        new Board(board, free).clear()
+        return [name, free]
+      }),
+    )
+  }
+
+  #planned({ spec, places, handoff }: Member, slot: number): PlannedApp {
+    const { name, args, cwd, node, options } = spec
+    const { listen, backlog, deferAccept, socketMode, pidFile, ...rest } = options
+    const config: AppConfig = {
+      ...rest,
+      name,
+      script: resolveScript(spec.app!),
+      slot,
+      listen: places.map(({ text }) => text),
+      urls: places.map(({ url }) => url),
+      ...(handoff && { hosts: hostsOf(spec) }),
+    }
+    const env = name === GATEWAY ? { LOOKOUT_GATEWAY: JSON.stringify(this.#known()) } : environmentOf(spec.env)
+    const planned = { config, worker: workerArgv(config.script, args, node), folder: cwd, log: '', env }
+    const version = createHash('sha1').update(JSON.stringify(planned)).digest('base64url').slice(0, 12)
+    return { ...planned, version, groups: places.map(({ fds }) => fds.length), handoff: handoff !== undefined }
+  }
+
+  /** What the gateway has to know. */
+  #known(): Known[] {
+    const { gateway } = this.configuration
+    return this.#members.flatMap(({ spec, places, handoff }) =>
+      handoff && gateway !== false
+        ? [
+            {
+              name: spec.name,
+              hosts: hostsOf(spec),
+              handoff: handoff.path,
+              urls: places.map(({ url }) => url),
+              port: gateway,
+            },
+          ]
+        : [],
+    )
+  }
+
+  /** What a person wants to know of it: where the apps are, or what has changed. */
+  lines(): string[] {
+    const told = this.#apps.map(({ config: { name, urls, hosts = [] }, version }) => {
+      const { gateway } = this.configuration
+      const where = [...urls!, ...hosts.map(host => `http://${host}:${gateway}`)].join(', ')
+      const old = this.#old.get(name)
+      if (!this.before) return `${name} rests at ${where}`
+      if (!old) return `${name} is new, at ${where}`
+      return old.version === version || name === GATEWAY ? '' : `${name} has changed`
+    })
+    return [...told, ...this.#gone().map(name => `${name} is gone`)].filter(Boolean)
+  }
+
+  #gone(): string[] {
+    const names = new Set(this.#apps.map(({ config }) => config.name))
+    return [...this.#old.keys()].filter(name => !names.has(name))
+  }
+
+  /** The same in a line, for `lookout reload`. */
+  summary(): string {
+    const apps = this.#apps.filter(({ config }) => config.name !== GATEWAY)
+    const fresh = apps.filter(({ config }) => !this.#old.has(config.name)).length
+    const changed = apps.filter(
+      ({ config: { name }, version }) => (this.#old.get(name)?.version ?? version) !== version,
+    )
+    const gone = this.#gone().filter(name => name !== GATEWAY)
+    return `reloaded: ${apps.length} app${apps.length === 1 ? '' : 's'}, ${fresh} new, ${changed.length} changed, ${gone.length} gone`
+  }
+
+  /** Lets go of what was bound, where nothing comes of it. */
+  release(): void {
+    release(this.#bound)
+  }
+}
+
+function hostsOf({ name, hosts }: AppSpec): string[] {
+  return [`${name}.localhost`, ...hosts]
+}
+
+/** The gateway is an app as any other, but that it is lookout's own. */
+function gatewayAt(port: number): AppSpec {
+  const options = optionsOf({ name: GATEWAY, listen: `localhost:${port}`, quiet: true })
+  return {
+    name: GATEWAY,
+    app: path.join(__dirname, '../boot/gateway.js'),
+    args: [],
+    cwd: '/',
+    env: {},
+    hosts: [],
+    options,
+  }
+}
+
+/** NODE_OPTIONS is the app's alone, and what lookout's processes tell each other is nobody's. */
+function environmentOf(env: Record<string, string>): Record<string, string> {
+  const { NODE_OPTIONS, ...rest } = env
+  for (const name of INTERNAL) delete rest[name]
+  return NODE_OPTIONS === undefined ? rest : { ...rest, LOOKOUT_NODE_OPTIONS: NODE_OPTIONS }
+}

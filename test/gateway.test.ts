@@ -1,0 +1,236 @@
+/** Apps by name, through the gateway: which hands their connections over, and sees no byte after that. */
+import { createHash } from 'node:crypto'
+import fs from 'node:fs'
+import http from 'node:http'
+import net from 'node:net'
+import path from 'node:path'
+import { expect } from 'chai'
+import { io } from 'socket.io-client'
+import WebSocket from 'ws'
+import { request } from './support/client.js'
+import { Folder } from './support/folder.js'
+import { failures, load } from './support/load.js'
+import { childrenOf, cleanups, type Lookout, ROOT, until } from './support/lookout.js'
+
+const EXPRESS = `const express = require('express')
+const { createHash } = require('node:crypto')
+const app = express()
+app.get('/', (_, response) => response.send(process.env.SAYS))
+app.get('/who', (request, response) => response.json([request.socket.remoteAddress, request.socket.remotePort, request.headers.host]))
+app.get('/events', (_, response) => {
+  response.writeHead(200, { 'Content-Type': 'text/event-stream' })
+  let count = 0
+  const timer = setInterval(() => { response.write('data: ' + ++count + '\\n\\n'); if (count === 3) { clearInterval(timer); response.end() } }, 50)
+})
+app.post('/upload', (request, response) => {
+  const hash = createHash('sha1')
+  request.on('data', chunk => hash.update(chunk)).on('end', () => response.send(hash.digest('hex')))
+})
+const server = app.listen(3000)
+const { WebSocketServer } = require('ws')
+const sockets = new WebSocketServer({ noServer: true })
+server.on('upgrade', (request, socket, head) => {
+  if (request.url !== '/ws') return
+  sockets.handleUpgrade(request, socket, head, socket => socket.on('message', data => socket.send('echo ' + data)))
+})
+new (require('socket.io').Server)(server).on('connection', socket => socket.on('ask', (text, answer) => answer('heard ' + text)))
+`
+
+/** Two apps, and what else is wanted. */
+async function gateway(
+  rest: object = {},
+  options: object = {},
+): Promise<{ folder: Folder; lookout: Lookout; url: string }> {
+  const folder = await Folder.make()
+  fs.symlinkSync(path.join(ROOT, 'node_modules'), path.join(folder.path, 'node_modules'))
+  fs.writeFileSync(path.join(folder.path, 'express.js'), EXPRESS)
+  const app = (says: string) => ({ script: 'express.js', env: { SAYS: says }, ...options })
+  folder.configure({ shop: app('shop'), blog: { ...app('blog'), hosts: ['blog.test'] }, ...rest })
+  return { folder, lookout: await folder.up(), url: `http://127.0.0.1:${folder.gateway}` }
+}
+
+const named = (host: string) => ({ headers: { Host: host } })
+
+/** Everything that comes back for these bytes, until the connection ends. */
+function raw(port: number, parts: string[], pause = 0): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(port, '127.0.0.1')
+    cleanups.push(() => void socket.destroy())
+    let text = ''
+    socket.setEncoding('latin1').on('data', chunk => (text += chunk))
+    socket.on('error', reject)
+    socket.on('close', () => resolve(text))
+    const next = () => {
+      const part = parts.shift()
+      if (part === undefined) return
+      socket.write(part)
+      setTimeout(next, pause)
+    }
+    socket.on('connect', next)
+  })
+}
+
+const status = (text: string) => Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1])
+
+describe('the gateway', () => {
+  it('has an app woken by its name, and both rest again', async () => {
+    const { folder, lookout, url } = await gateway({}, { idle: '1s' })
+    expect(childrenOf(lookout.pid)).to.deep.equal([])
+    expect((await request(url, '/', named('shop.localhost'))).body).to.equal('shop')
+    expect((await request(url, '/', named(`blog.localhost:${folder.gateway}`))).body).to.equal('blog')
+    expect((await request(url, '/', named('BLOG.localhost.'))).body).to.equal('blog')
+    expect((await request(url, '/', named('blog.test'))).body).to.equal('blog')
+    expect(folder.app('shop').requests).to.equal(1)
+    await until('apps at rest', () => ['shop', 'blog'].every(name => folder.app(name).state === 'rests'))
+    expect((await request(url, '/', named('shop.localhost'))).body).to.equal('shop')
+    expect(folder.app('shop').wakes).to.equal(2)
+  })
+
+  it('rests itself', async () => {
+    const { folder, lookout, url } = await gateway()
+    await request(url, '/', named('shop.localhost'))
+    expect(folder.run('rest', 'lookout').stdout).to.equal('lookout rests\n')
+    expect(childrenOf(lookout.pid)).to.have.length(1)
+    expect((await request(url, '/', named('blog.localhost'))).body).to.equal('blog')
+  })
+
+  it('leaves the client who it is, and passes no byte once it has handed it over', async () => {
+    const { folder, url } = await gateway()
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+    cleanups.push(() => agent.destroy())
+    const { body } = await request(url, '/who', { ...named('shop.localhost'), agent })
+    const [socket] = Object.values(agent.freeSockets).flat() as net.Socket[]
+    expect(JSON.parse(body)).to.deep.equal(['127.0.0.1', socket!.localPort, 'shop.localhost'])
+    expect(folder.run('rest', 'lookout').status).to.equal(0)
+    expect((await request(url, '/', { ...named('shop.localhost'), agent })).body, 'without a gateway').to.equal('shop')
+  })
+
+  it('WebSocket, Socket.IO, server-sent events and an upload go through', async () => {
+    const { folder, url } = await gateway()
+    const socket = new WebSocket(`ws://127.0.0.1:${folder.gateway}/ws`, { headers: { Host: 'shop.localhost' } })
+    cleanups.push(() => socket.terminate())
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+    const echoed = new Promise(resolve => socket.once('message', data => resolve(String(data))))
+    socket.send('hello')
+    expect(await echoed).to.equal('echo hello')
+
+    for (const transport of ['polling', 'websocket']) {
+      // No resolver is asked: browsers know by themselves where *.localhost is.
+      const lookup = (_: string, __: unknown, done: (error: null, found: object[]) => void) =>
+        done(null, [{ address: '127.0.0.1', family: 4 }])
+      const agent = new http.Agent({ lookup: lookup as unknown as net.LookupFunction })
+      const client = io(`http://blog.localhost:${folder.gateway}`, {
+        transports: [transport],
+        agent,
+        reconnection: false,
+      } as object)
+      cleanups.push(() => void client.close())
+      await new Promise<void>((resolve, reject) => client.once('connect', resolve).once('connect_error', reject))
+      expect(await client.timeout(5000).emitWithAck('ask', transport)).to.equal(`heard ${transport}`)
+    }
+
+    const events = await request(url, '/events', named('shop.localhost'))
+    expect(events.body).to.equal('data: 1\n\ndata: 2\n\ndata: 3\n\n')
+
+    const body = Buffer.alloc(64 * 2 ** 20, 'upload')
+    const outgoing = http.request({
+      port: folder.gateway,
+      host: '127.0.0.1',
+      path: '/upload',
+      method: 'POST',
+      ...named('shop.localhost'),
+    })
+    const replied = new Promise<http.IncomingMessage>(resolve => outgoing.once('response', resolve))
+    outgoing.end(body)
+    let text = ''
+    for await (const chunk of await replied) text += chunk
+    expect(text).to.equal(createHash('sha1').update(body).digest('hex'))
+  })
+
+  it('refuses a later request on the same connection that is for another host: 421', async () => {
+    const { folder } = await gateway()
+    const get = (host: string, more = '') => `GET / HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`
+    const text = await raw(folder.gateway, [get('shop.localhost'), get('shop.localhost'), get('blog.localhost')], 300)
+    expect(text.match(/HTTP\/1\.1 \d+/g)).to.deep.equal(['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 421'])
+    const upgrade =
+      'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
+    const upgraded = await raw(folder.gateway, [get('shop.localhost'), get('blog.localhost', upgrade)], 300)
+    expect(upgraded.match(/HTTP\/1\.1 \d+/g)).to.deep.equal(['HTTP/1.1 200', 'HTTP/1.1 421'])
+  })
+
+  it('says which apps there are, to who asks for none of them; and wakes none for it', async () => {
+    const { folder, url } = await gateway()
+    for (const [host, expected] of [
+      ['localhost', 200],
+      ['127.0.0.1:8080', 200],
+      ['[::1]', 200],
+      ['nobody.localhost', 404],
+      ['shop', 404],
+      ['<script>.localhost', 404],
+    ] as const) {
+      const { status, body, headers } = await request(url, '/', named(host))
+      expect(status, host).to.equal(expected)
+      expect(body).to.include(`<a href="http://shop.localhost:${folder.gateway}/">shop.localhost</a>`)
+      expect(body).not.to.include('<script>')
+      expect(headers['content-type']).to.equal('text/html; charset=utf-8')
+    }
+    expect(folder.app('shop').state).to.equal('rests')
+  })
+
+  it('answers for an app that fails, as that would be answered for anywhere', async () => {
+    const folder = await Folder.make()
+    fs.writeFileSync(path.join(folder.path, 'broken.js'), 'throw new Error("no way")')
+    folder.configure({ broken: { script: 'broken.js' } })
+    await folder.up()
+    const url = `http://127.0.0.1:${folder.gateway}`
+    const { status, body } = await request(url, '/', named('broken.localhost'))
+    expect(status).to.equal(503)
+    expect(body).to.match(/no way/)
+    fs.copyFileSync(path.join(folder.path, 'app.js'), path.join(folder.path, 'broken.js'))
+    await until('mended', async () => (await request(url, '/', named('broken.localhost'))).body === 'hello')
+  })
+
+  it('takes a head that comes byte by byte, and cuts off who sends none', async () => {
+    const { folder } = await gateway()
+    const slow = raw(folder.gateway, [...'GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n'], 5)
+    const silent = raw(folder.gateway, ['GET / HTTP/1.1\r\nHost: shop'])
+    expect(await slow).to.match(/^HTTP\/1\.1 200 OK\r\n.*shop$/s)
+    expect(await silent).to.match(/^HTTP\/1\.1 408 /)
+  })
+
+  it('refuses what is no request for one host, as Node does, or with 400', async () => {
+    const { folder } = await gateway()
+    const head = (line: string, ...headers: string[]) => [
+      `${line}\r\n${headers.map(header => `${header}\r\n`).join('')}\r\n`,
+    ]
+    const close = 'Connection: close'
+    for (const [parts, expected] of [
+      [head('GET / HTTP/1.1', close), 400],
+      [head('GET / HTTP/1.1', 'Host: shop.localhost', 'Host: blog.localhost', close), 400],
+      [head('GET / HTTP/1.1', 'Host: shop.localhost', 'Host: shop.localhost', close), 400],
+      [head('GET http://blog.localhost/ HTTP/1.1', 'Host: shop.localhost', close), 400],
+      [head('GET http://shop.localhost/ HTTP/1.1', 'Host: shop.localhost', close), 200],
+      [head('GET / HTTP/1.1', 'Host: shop.localhost', 'Content-Length: 3', 'Transfer-Encoding: chunked', close), 400],
+      [head('GET / HTTP/1.1', 'Host: shop.localhost', 'no colon', close), 400],
+      [head('NONSENSE'), 400],
+      [['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03'], 400],
+      [head('GET / HTTP/1.1', `X: ${'a'.repeat(16_400)}`, 'Host: shop.localhost', close), 431],
+      [head('GET / HTTP/1.1', `X: ${'a'.repeat(15_000)}`, 'Host: shop.localhost', close), 200],
+      [head('GET / HTTP/1.0', 'Host: shop.localhost'), 200],
+    ] as const) {
+      expect(status(await raw(folder.gateway, [...parts])), parts[0]!.slice(0, 200)).to.equal(expected)
+    }
+  })
+
+  it('loses nobody at the edges of rest, its own and the apps', async () => {
+    const { url } = await gateway({}, { idle: '100ms' })
+    for (let turn = 0; turn < 12; turn++) {
+      const clients = ['shop', 'blog'].map(name =>
+        load(url, { clients: 4, keepAlive: turn % 2 === 0, host: `${name}.localhost` }),
+      )
+      await until('a burst', () => clients.every(({ counts }) => counts.ok > 40 || failures(counts) > 0))
+      for (const client of clients) expect(failures(await client.stop()), client.errors.join('\n')).to.equal(0)
+      await new Promise(resolve => setTimeout(resolve, 90 + 7 * turn)) // before, at and after the end of idle
+    }
+  }).timeout(60_000)
+})
