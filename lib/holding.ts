@@ -1,6 +1,6 @@
 /**
  * The apps of a configuration, made into what a resting program holds: sockets, of which some may be there already, and a plan.
- * Each app, but the gateway, has one socket more, on which the gateway hands it connections.
+ * Each app, but the gateway, has one socket more, on which the gateway hands it connections; `lookout wake` knocks there, too.
  */
 import { createHash } from 'node:crypto'
 import path from 'node:path'
@@ -10,7 +10,7 @@ import { type AppConfig, INTERNAL } from './config.js'
 import type { AppSpec, Configuration } from './configuration.js'
 import { Failure, Misuse } from './errors.js'
 import type { Known } from './gateway-page.js'
-import { runtimeFolder } from './instances.js'
+import { handoffFile } from './instances.js'
 import { addressesOf, optionsOf } from './options.js'
 import { type FoundApp, type Plan, type PlannedApp, workerArgv } from './plan.js'
 import { posix } from './posix.js'
@@ -80,7 +80,10 @@ export class Holding {
       const listen = spec.options.listen ?? optionsOf({ listen: ANYWHERE }).listen!
       const member: Member = { spec, places: await this.#places(spec, addressesOf({ listen }, {})) }
       this.#members.push(member)
-      if (gateway !== false) member.handoff = this.#handoff(spec.name)
+      const handoff = this.#handoff(spec.name)
+      if (handoff) member.handoff = handoff
+      else if (gateway !== false)
+        throw new Failure('cannot have a gateway: there is no runtime directory (XDG_RUNTIME_DIR)')
     }
     if (gateway !== false) {
       const spec = gatewayAt(gateway)
@@ -119,11 +122,10 @@ export class Holding {
     }
   }
 
-  #handoff(name: string): { fd: number; path: string } {
-    const folder = runtimeFolder(this.env)
-    if (folder === undefined)
-      throw new Failure('cannot have a gateway: there is no runtime directory (XDG_RUNTIME_DIR)')
-    const file = path.join(folder, `${name}.${this.before?.pid ?? process.pid}`)
+  /** @returns undefined where there is no runtime directory */
+  #handoff(name: string): { fd: number; path: string } | undefined {
+    const file = handoffFile(this.env, name, this.before?.pid ?? process.pid)
+    if (file === undefined) return undefined
     const old = this.#old.get(name)
     const held = this.before && old && handoffOf(this.before, old)
     if (held !== undefined) return { fd: held, path: file }

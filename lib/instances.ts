@@ -49,6 +49,12 @@ export function register(env: NodeJS.ProcessEnv): { file: string; fd: number } |
   }
 }
 
+/** Where an app of `lookout up` is handed connections. */
+export function handoffFile(env: NodeJS.ProcessEnv, name: string, pid: number): string | undefined {
+  const folder = runtimeFolder(env)
+  return folder === undefined ? undefined : path.join(folder, `${name}.${pid}`)
+}
+
 export interface Instance extends Found {
   pid: number
   /** The same process for as long as it is open. */

@@ -163,8 +163,11 @@ export function parse(argv: string[], env: NodeJS.ProcessEnv, version: string): 
     .addHelpText(
       'after',
       '\nCommands:\n' +
-        '  lookout restart PID|PIDFILE   replace the workers of a running lookout, without losing a request\n' +
+        '  lookout up [FILE|FOLDER...]   hold all apps of a configuration; lookout reload, stop\n' +
+        '  lookout ls, status, metrics   tell how the apps are, and why; nobody is woken by it\n' +
+        '  lookout wake, rest, restart   what they say, to the app that is named\n' +
         '  lookout unit [options] <app>  make the systemd units of an app, or --install them\n' +
+        'Each has --help.\n' +
         '\nTIME is 30, 30s, 500ms, 5m or 1h. Every option is also read from the environment: LOOKOUT_IDLE for --idle.',
     )
   return read(program, argv) ? parsed(program, defaults(env)) : undefined

@@ -1,8 +1,8 @@
 /** An app that a command names: by its name, by the pid of its lookout or of its master, or by a file with that pid. */
 import fs from 'node:fs'
 import { Board } from './board.js'
-import { Failure, Misuse } from './errors.js'
-import { boardOf, type Instance, instanceOf, instances, mastersOf, openBoard } from './instances.js'
+import { causeOf, Failure, Misuse } from './errors.js'
+import { boardOf, handoffFile, type Instance, instanceOf, instances, mastersOf, openBoard } from './instances.js'
 import type { FoundApp } from './plan.js'
 import { posix } from './posix.js'
 
@@ -15,6 +15,8 @@ export interface Running {
   master(): number | undefined
   /** Whether what holds its sockets is there. */
   lives(): boolean
+  /** Has it woken, as a connection would. @returns false where that is not known how */
+  wake(): boolean
   /** A signal to its master. @returns false where there is none that hears it */
   tell(signal: number): boolean
 }
@@ -25,18 +27,18 @@ export interface Running {
  */
 export function find(verb: string, target: string, env: NodeJS.ProcessEnv): Running {
   const named = instances(env).flatMap(instance =>
-    instance.apps.filter(({ config }) => config.name === target).map(app => held(instance, app)),
+    instance.apps.filter(({ config }) => config.name === target).map(app => held(instance, app, env)),
   )
   if (named.length > 1) throw new Misuse(`cannot ${verb} ${target}: there are ${named.length} of that name`)
-  return named[0] ?? byPid(verb, target)
+  return named[0] ?? byPid(verb, target, env)
 }
 
-function byPid(verb: string, target: string): Running {
+function byPid(verb: string, target: string, env: NodeJS.ProcessEnv): Running {
   const pid = Number(/^\d+$/.test(target) ? target : readPid(verb, target))
   const instance = instanceOf(pid)
   if (instance) {
     const [app, ...others] = instance.apps
-    if (others.length === 0) return held(instance, app!)
+    if (others.length === 0) return held(instance, app!, env)
     throw new Misuse(`cannot ${verb} ${target}: it holds ${instance.apps.length} apps, one is to be named`)
   }
   const master = ofAnother(verb, pid)
@@ -57,7 +59,7 @@ function readPid(verb: string, file: string): string {
   return text
 }
 
-function held(instance: Instance, app: FoundApp): Running {
+function held(instance: Instance, app: FoundApp, env: NodeJS.ProcessEnv): Running {
   const { name } = app.config
   const master = () => mastersOf(instance).get(name)
   return {
@@ -65,10 +67,25 @@ function held(instance: Instance, app: FoundApp): Running {
     board: boardOf(instance, app),
     master,
     lives: () => posix.pidfdKill(instance.pidfd, 0),
+    wake: () => app.handoff && knock(handoffFile(env, name, instance.pid)),
     tell(signal) {
       const pid = master()
       return pid !== undefined && tell(pid, signal)
     },
+  }
+}
+
+/** A connection that brings nothing. */
+function knock(file: string | undefined): boolean {
+  if (file === undefined) return false
+  const fd = posix.socket(posix.AF_UNIX)
+  try {
+    posix.connect(fd, posix.AF_UNIX, file, 0)
+    return true
+  } catch (error) {
+    return causeOf(error) === 'EAGAIN' // so many wait that it is awake, or about to be
+  } finally {
+    posix.close(fd)
   }
 }
 
@@ -84,6 +101,7 @@ function ofAnother(verb: string, pid: number): Running | undefined {
       board: new Board(fd),
       master: () => (lives() ? pid : undefined),
       lives: () => true, // who holds the sockets starts another
+      wake: () => false,
       tell: signal => posix.pidfdKill(pidfd, signal),
     }
   } catch (error) {

@@ -3,13 +3,15 @@ import fs from 'node:fs'
 import type { AppRecord } from './board.js'
 import { boardOf, childrenOf, instances, mastersOf, openBoard } from './instances.js'
 import { posix } from './posix.js'
-import { SLOTS, Stats } from './stats.js'
+import { SLOTS, Stats, type WorkerStats } from './stats.js'
 
 export interface Survey {
   name: string
   state: 'rests' | 'awake' | 'fails'
   /** Where it listens, as a client would be told. */
   urls: string[]
+  /** Whether one of its workers listens. */
+  serves: boolean
   /** Of the lookout that holds it. */
   lookout: number
   /** While it is awake. */
@@ -29,11 +31,14 @@ export function survey(env: NodeJS.ProcessEnv): Survey[] {
       const master = masters.get(name)
       const workers = master === undefined ? [] : childrenOf(master)
       const { requests, ...rest } = boardOf(instance, app).read()
-      const record = { ...rest, ...justWoken(master, rest), requests: requests + requestsOf(master) }
+      const live = statsOf(master)
+      const served = live.reduce((sum, { requests }) => sum + requests, 0)
+      const record = { ...rest, ...justWoken(master, rest), requests: requests + served }
       return {
         name,
         state: stateOf(master, workers, record),
         urls,
+        serves: live.some(({ booted }) => booted === 1),
         lookout: instance.pid,
         master,
         workers,
@@ -55,19 +60,19 @@ function stateOf(master: number | undefined, workers: number[], { bootError }: A
   return workers.length === 0 && bootError !== '' ? 'fails' : 'awake'
 }
 
-/** Those that workers have served which live: the board has them once they are gone. */
-function requestsOf(master: number | undefined): number {
-  if (master === undefined) return 0
+/** Of the workers that live: what those have served that are gone is on the board. */
+function statsOf(master: number | undefined): WorkerStats[] {
+  if (master === undefined) return []
   try {
     const fd = openBoard(master, 'lookout-stats')
-    if (fd === undefined) return 0
+    if (fd === undefined) return []
     const stats = new Stats(SLOTS, fd)
-    const sum = stats.all().reduce((sum, { requests }) => sum + requests, 0)
+    const all = stats.all()
     stats.unmap()
     posix.close(fd)
-    return sum
+    return all
   } catch {
-    return 0 // gone meanwhile
+    return [] // gone meanwhile
   }
 }
 

@@ -320,6 +320,35 @@ describe('commands', () => {
     expect(folder.run('restart', 'two').stdout).to.equal('it rests: the next connection loads it anew\n')
   })
 
+  it('wake wakes an app and waits until it serves, or says why it does not', async () => {
+    const folder = await Folder.make()
+    fs.writeFileSync(path.join(folder.path, 'broken.js'), 'throw new Error("no way")')
+    folder.configure({ one: { script: 'app.js', idle: '1s' }, two: { script: 'broken.js' } })
+    await folder.up()
+    expect(folder.run('wake', 'one')).to.deep.equal({ status: 0, stdout: 'one is awake\n', stderr: '' })
+    expect(folder.app('one')).to.include({ state: 'awake', wakes: 1, requests: 0 })
+    const failed = { status: 1, stdout: '', stderr: 'lookout: cannot wake two: the app failed to start: no way\n' }
+    expect(folder.run('wake', 'two')).to.deep.equal(failed)
+    await until('at rest', () => folder.app('one').state === 'rests')
+    const alone = await Lookout.start(['--name', 'alone', path.join(folder.path, 'app.js')], { env: folder.env })
+    expect(folder.run('wake', 'alone').stderr).to.equal('lookout: cannot wake alone: it is not held by lookout up\n')
+    await alone.stop()
+  })
+
+  it('metrics are in the format of Prometheus', async () => {
+    const folder = await Folder.make()
+    folder.configure({ one: { script: 'app.js' }, two: { script: 'app.js' } })
+    const lookout = await folder.up()
+    await request(folder.url('one'))
+    await until('told', () => /^lookout_first_request_seconds/m.test(folder.run('metrics').stdout))
+    const { stdout } = folder.run('metrics')
+    const labels = (app: string) => `{app="${app}",lookout="${lookout.pid}"}`
+    expect(stdout).to.include('# TYPE lookout_wakes_total counter\n').and.to.include('# TYPE lookout_awake gauge\n')
+    expect(stdout).to.include(`lookout_awake${labels('one')} 1\nlookout_awake${labels('two')} 0\n`)
+    expect(stdout).to.include(`lookout_requests_total${labels('one')} 1\n`)
+    expect(folder.app('two').wakes, 'nobody is woken').to.equal(0)
+  })
+
   it('a lookout of one app is known by them, too', async () => {
     const folder = await Folder.make()
     const lookout = await Lookout.start(['--name', 'alone', path.join(folder.path, 'app.js')], { env: folder.env })
@@ -373,7 +402,7 @@ describe('commands', () => {
     })
   }
 
-  for (const command of ['ls', 'reload', 'rest', 'restart', 'status', 'stop', 'unit', 'up']) {
+  for (const command of ['ls', 'metrics', 'reload', 'rest', 'restart', 'status', 'stop', 'unit', 'up', 'wake']) {
     it(`${command} --help says what it is for`, async () => {
       const { status, stdout, stderr } = (await Folder.make()).run(command, '--help')
       expect([status, stderr]).to.deep.equal([0, ''])
