@@ -53,6 +53,8 @@ describe('the package', function () {
       'man',
       'package.json',
       'prebuilds',
+      'schema',
+      'systemd',
     ])
     expect(fs.readdirSync(path.join(installed, 'dist'))).to.deep.equal(['boot', 'lib'])
   })
