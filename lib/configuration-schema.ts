@@ -1,10 +1,10 @@
 /**
  * What a configuration of `lookout up` may say: which keys there are and what they take, by zod, which also makes the JSON schema
- * that editors read; and what its apps may not have in common. Where something is wrong the rest is checked all the same.
+ * that editors read. Where something is wrong the rest is checked all the same.
  */
 import { inspect } from 'node:util'
 import { z } from 'zod'
-import { type Address, parseAddress, parseTime } from './address.js'
+import { parseTime } from './address.js'
 import { Misuse } from './errors.js'
 import { type Entry, type Options, TABLE } from './option-table.js'
 import { optionsOf } from './options.js'
@@ -74,7 +74,7 @@ function object<Shape extends z.ZodRawShape>(shape: Shape) {
 /** The table's text, which is about the flag. */
 function helpOf({ flags, help, default: value, parse, repeat }: Entry): string {
   const about = flags.startsWith('--no-') ? `false: ${help}` : help
-  const number = parse === parseTime ? '; a number is in milliseconds' : ''
+  const number = parse === parseTime ? '; a number is in seconds' : ''
   return `${about}${number}${value && !repeat ? ` (default: ${value})` : ''}`
 }
 
@@ -87,10 +87,15 @@ function takes(key: OptionKey) {
   return entry.repeat ? z.union([one, z.array(one).min(1, addresses)], addresses) : one
 }
 
+/** A number means what it does on the command line, where everything is text. */
+export function asWritten(value: unknown): unknown {
+  return typeof value === 'number' ? `${value}` : value
+}
+
 function option(key: OptionKey) {
   const schema = takes(key).superRefine((value: unknown, context: z.RefinementCtx) => {
     try {
-      optionsOf({ [key]: value })
+      optionsOf({ [key]: asWritten(value) })
     } catch (error) {
       if (!(error instanceof Misuse)) throw error
       context.addIssue({ code: 'custom', message: error.message.replace(`cannot use ${key}: `, '') })
@@ -223,65 +228,4 @@ function misnamed({ apps }: Input): Mistake[] {
   const { error } = wanted('a name of a-z, 0-9 and -, at most 63, that is not lookout or localhost,')
   const names = Object.keys(apps).filter(name => !NAME.test(name))
   return names.map(name => ({ path: ['apps', name], text: error({ input: name }) }))
-}
-
-/** Where an app or the gateway listens. */
-interface Claim {
-  address: Address
-  owner: string
-}
-
-const LOOPBACK = ['localhost', '127.0.0.1', '::1']
-const ANY = ['0.0.0.0', '::']
-
-/** A port that is bound on every address leaves none to others. */
-function overlap(one: Address, other: Address): boolean {
-  if (one.kind !== 'tcp' || other.kind !== 'tcp') return one.text === other.text
-  if (one.port !== other.port || one.port === 0) return false
-  const hosts = [one, other].map(({ host = ANY[0]! }) => host.toLowerCase())
-  const [first, second] = hosts.map(host => (LOOPBACK.includes(host) ? 'localhost' : host))
-  return first === second || hosts.some(host => ANY.includes(host))
-}
-
-interface Named {
-  name: string
-  hosts: string[]
-  options: Options
-}
-
-/** Addresses and files that two have. */
-export function clashes(apps: Named[], gateway: number | false): Mistake[] {
-  const mistakes: Mistake[] = []
-  const claims: Claim[] = gateway === false ? [] : [{ address: parseAddress(`localhost:${gateway}`), owner: 'gateway' }]
-  const files = new Map<string, string>()
-  for (const { name, options } of apps) {
-    const owner = `apps.${name}`
-    for (const address of options.listen ?? []) {
-      const other = claims.find(claim => overlap(claim.address, address))
-      const text = `an address of its own is wanted, not ${address.text} (${other?.owner} has ${other?.address.text})`
-      if (other) mistakes.push({ path: ['apps', name, 'listen'], text })
-      claims.push({ address, owner })
-    }
-    const { statsFile } = options
-    if (statsFile === undefined) continue
-    const other = files.get(statsFile)
-    const path = ['apps', name, 'statsFile']
-    if (other) mistakes.push({ path, text: `a file of its own is wanted, not ${show(statsFile)} (${other} has it)` })
-    files.set(statsFile, owner)
-  }
-  return mistakes
-}
-
-/** Host names that two have. */
-export function hostClashes(apps: Named[]): Mistake[] {
-  const owners = new Map(apps.map(({ name }) => [`${name}.localhost`, `apps.${name}`]))
-  for (const host of ['localhost', 'lookout.localhost']) owners.set(host, 'lookout')
-  return apps.flatMap(({ name, hosts }) =>
-    hosts.flatMap(host => {
-      const other = host === `${name}.localhost` ? undefined : owners.get(host)
-      if (other === undefined) owners.set(host, `apps.${name}`)
-      const text = `a host name of its own is wanted, not ${show(host)} (${other} has it)`
-      return other === undefined ? [] : [{ path: ['apps', name, 'hosts'], text }]
-    }),
-  )
 }

@@ -193,18 +193,24 @@ export class Holding {
     return { ...planned, version, groups: places.map(({ fds }) => fds.length), handoff: handoff !== undefined }
   }
 
+  /** The gateway's; undefined where there is none. */
+  get #port(): number | undefined {
+    const gateway = this.#members.find(({ spec }) => spec.name === GATEWAY)
+    return gateway && posix.getsockname(gateway.places[0]!.fds[0]!)[2]
+  }
+
   /** What the gateway has to know. */
   #known(): Known[] {
-    const { gateway } = this.configuration
+    const port = this.#port
     return this.#members.flatMap(({ spec, places, handoff }) =>
-      handoff && gateway !== false
+      handoff && port !== undefined
         ? [
             {
               name: spec.name,
               hosts: hostsOf(spec),
               handoff: handoff.path,
               urls: places.map(({ url }) => url),
-              port: gateway,
+              port,
             },
           ]
         : [],
@@ -213,9 +219,10 @@ export class Holding {
 
   /** What a person wants to know of it: where the apps are, or what has changed. */
   lines(): string[] {
+    const port = this.#port
     const told = this.#apps.map(({ config: { name, urls, hosts = [] }, version }) => {
-      const { gateway } = this.configuration
-      const where = [...urls!, ...hosts.map(host => `http://${host}:${gateway}`)].join(', ')
+      const names = port === undefined ? [] : hosts.map(host => `http://${host}:${port}`)
+      const where = [...urls!, ...names].join(', ')
       const old = this.#old.get(name)
       if (!this.before) return `${name} rests at ${where}`
       if (!old) return `${name} is new, at ${where}`

@@ -1,0 +1,65 @@
+/** What no two apps of a configuration can have. */
+import { type Address, parseAddress } from './address.js'
+import { type Mistake, show } from './configuration-schema.js'
+import type { Options } from './option-table.js'
+
+/** Where an app or the gateway listens. */
+interface Claim {
+  address: Address
+  owner: string
+}
+
+const LOOPBACK = ['localhost', '127.0.0.1', '::1']
+const ANY = ['0.0.0.0', '::']
+
+/** A port that is bound on every address leaves none to others. */
+function overlap(one: Address, other: Address): boolean {
+  if (one.kind !== 'tcp' || other.kind !== 'tcp') return one.text === other.text
+  if (one.port !== other.port || one.port === 0) return false
+  const hosts = [one, other].map(({ host = ANY[0]! }) => host.toLowerCase())
+  const [first, second] = hosts.map(host => (LOOPBACK.includes(host) ? 'localhost' : host))
+  return first === second || hosts.some(host => ANY.includes(host))
+}
+
+interface Named {
+  name: string
+  hosts: string[]
+  options: Options
+}
+
+/** Addresses and files that two have. */
+export function clashes(apps: Named[], gateway: number | false): Mistake[] {
+  const mistakes: Mistake[] = []
+  const claims: Claim[] = gateway === false ? [] : [{ address: parseAddress(`localhost:${gateway}`), owner: 'gateway' }]
+  const files = new Map<string, string>()
+  for (const { name, options } of apps) {
+    const owner = `apps.${name}`
+    for (const address of options.listen ?? []) {
+      const other = claims.find(claim => overlap(claim.address, address))
+      const text = `an address of its own is wanted, not ${address.text} (${other?.owner} has ${other?.address.text})`
+      if (other) mistakes.push({ path: ['apps', name, 'listen'], text })
+      claims.push({ address, owner })
+    }
+    const { statsFile } = options
+    if (statsFile === undefined) continue
+    const other = files.get(statsFile)
+    const path = ['apps', name, 'statsFile']
+    if (other) mistakes.push({ path, text: `a file of its own is wanted, not ${show(statsFile)} (${other} has it)` })
+    files.set(statsFile, owner)
+  }
+  return mistakes
+}
+
+/** Host names that two have. */
+export function hostClashes(apps: Named[]): Mistake[] {
+  const owners = new Map(apps.map(({ name }) => [`${name}.localhost`, `apps.${name}`]))
+  for (const host of ['localhost', 'lookout.localhost']) owners.set(host, 'lookout')
+  return apps.flatMap(({ name, hosts }) =>
+    hosts.flatMap(host => {
+      const other = host === `${name}.localhost` ? undefined : owners.get(host)
+      if (other === undefined) owners.set(host, `apps.${name}`)
+      const text = `a host name of its own is wanted, not ${show(host)} (${other} has it)`
+      return other === undefined ? [] : [{ path: ['apps', name, 'hosts'], text }]
+    }),
+  )
+}
