@@ -8,9 +8,11 @@ import { posix } from '../lib/posix.js'
 import { Stats } from '../lib/stats.js'
 import { type WorkerEvent, WorkerHandle } from '../lib/worker-handle.js'
 import { request } from './support/client.js'
+import { waiting } from './support/kernel.js'
 import { failures, load } from './support/load.js'
 import { childrenOf, cleanups, fixture, isAlive, Lookout, MARK, temporaryFolder, until } from './support/lookout.js'
 import { connect, ECHO, freePort, Program } from './support/program.js'
+import { quieted, readStats, rewritten } from './support/stats-file.js'
 
 const APP = fixture('plain.js')
 
@@ -52,12 +54,32 @@ async function prefork(options: string): Promise<{ program: Program; port: numbe
 const children = (program: Program, count: number) =>
   until(`${count} children`, () => program.children.length === count)
 
-/** Connected, and greeted by the process that serves it: its pid. */
-async function served(port: number): Promise<{ pid: number; socket: net.Socket; closed: Promise<string> }> {
+interface Served {
+  /** Of the process that serves it. */
+  pid: number
+  socket: net.Socket
+  closed: Promise<string>
+  /** Our own port. */
+  from(): number | undefined
+  /** Sends it something, and waits for one line more. */
+  ask(text: string): Promise<string>
+}
+
+/** Connected, and greeted by the process that serves it. */
+async function served(port: number): Promise<Served> {
   const { socket, got, closed } = connect(port)
+  let from: number | undefined
+  socket.once('connect', () => {
+    from = socket.localPort // nobody knows once it is closed
+  })
   await until('a greeting, or the end', () => got().includes('\n') || socket.destroyed)
   if (got() === '') throw new Error('nobody has served it')
-  return { pid: Number.parseInt(got(), 10), socket, closed }
+  const ask = (text: string) => {
+    const before = got().length
+    socket.write(text)
+    return until(`an answer to ${text.trim()}`, () => /^.*(?=\n)/.exec(got().slice(before))?.[0])
+  }
+  return { pid: Number.parseInt(got(), 10), socket, closed, from: () => from, ask }
 }
 
 describe('features: resting', () => {
@@ -132,9 +154,9 @@ describe('features: statistics', () => {
   it('JSON stats file rewritten every second; stats-log signal', async () => {
     const file = path.join(temporaryFolder(), 'stats')
     const lookout = await awake(1, '--stats-file', file)
-    const first = await until('the file', () => fs.statSync(file).ino)
-    await until('another', () => fs.statSync(file).ino !== first || fs.statSync(file).mtimeMs > Date.now() - 500)
-    expect(JSON.parse(fs.readFileSync(file, 'utf8'))).to.include({ state: 'awake' })
+    await until('the file', () => fs.existsSync(file))
+    await rewritten(file, 2, 5000)
+    expect(readStats(file)).to.include({ state: 'awake' })
     lookout.signal('SIGUSR1')
     await lookout.line(/^master \d+: \{"name":"plain.js"/m)
   })
@@ -143,7 +165,7 @@ describe('features: statistics', () => {
     const folder = temporaryFolder()
     const lookout = await awake(1, '--stats-file', path.join(folder, 'stats'), '--pid-file', path.join(folder, 'pid'))
     await until('both', () => fs.existsSync(path.join(folder, 'stats')))
-    expect(fs.readdirSync(folder)).to.have.members(['stats', 'pid'])
+    expect(fs.readdirSync(folder)).to.include.members(['stats', 'pid']) // and what the next is being written to
     await lookout.stop()
     expect(fs.readdirSync(folder)).to.deep.equal([])
   })
@@ -160,10 +182,11 @@ describe('features: workers', () => {
 
   it('Multiple binds', async () => {
     const file = path.join(temporaryFolder(), 'socket')
-    const lookout = await Lookout.start(['-l', '127.0.0.1:0', '-l', file, '--idle', '500ms', APP])
+    const lookout = await Lookout.start(['-l', '127.0.0.1:0', '-l', file, fixture('kinds/two.js')])
     expect(lookout.addresses).to.have.length(2)
-    expect((await request(lookout.addresses[0]!)).body).to.equal('hello')
     expect(lookout.addresses[1]).to.equal(`unix:${file}`)
+    expect((await request(lookout.addresses[0]!)).body).to.equal('first')
+    expect((await request(lookout.addresses[1]!)).body).to.equal('second')
   })
 
   it('Client timeouts', async () => {
@@ -213,18 +236,13 @@ describe('features: workers', () => {
     const first = await until('it listens', () => served(port))
     const second = connect(port)
     await until('it waits', () => waiting(port) === 1)
+    for (const text of ['one\n', 'two\n']) expect(await first.ask(text)).to.equal(text.trim()) // it has had turns to take it
     expect(second.got()).to.equal('')
+    expect(waiting(port)).to.equal(1)
     first.socket.destroy()
     await until('its turn', () => second.got() !== '')
   })
 })
-
-/** How many connections a listening port has in its queue. */
-function waiting(port: number): number {
-  const hex = port.toString(16).toUpperCase().padStart(4, '0')
-  const queue = new RegExp(`:${hex} 0+:0+ 0A \\w+:(\\w+) `).exec(fs.readFileSync('/proc/net/tcp', 'latin1'))
-  return Number.parseInt(queue?.[1] ?? '0', 16)
-}
 
 describe('features: Prefork', () => {
   it('Constructor: port / host+port / socket / [sockets]', async () => {
@@ -313,7 +331,7 @@ describe('features: Prefork', () => {
       })`)
     const { pid } = await until('it listens', () => served(port))
     await until('TERM has ended it', () => !isAlive(pid))
-    expect(program.stderr).to.match(/hangs: its event loop has not turned for 1 s/)
+    await until('it says why', () => /hangs: its event loop has not turned for 1 s/.test(program.stderr))
     await until('two', () => program.children.length >= 2)
   })
 
@@ -337,8 +355,8 @@ describe('features: Prefork', () => {
     const program = Program.start(`
       const prefork = new Prefork(${port}, { minProcesses: 1, standbyThreads: 0 })
       prefork.start(async (socket, address, child) => { socket.write([address.port, child.pid, child.id].join(' ') + '\\n') }).then(() => say('over'))`)
-    const { pid, closed, socket } = await until('it listens', () => served(port))
-    expect(await closed).to.match(new RegExp(`^${socket.localPort ?? pid} \\d+ 0\\n$`))
+    const { closed, from } = await until('it listens', () => served(port))
+    expect(await closed).to.match(new RegExp(`^${from()} \\d+ 0\\n$`))
     const other = await freePort()
     expect(await program.tell(`prefork.reload(${other})`)).to.equal('done undefined')
     expect(await connect(other).closed).to.match(/^\d+ \d+ \d+\n$/)
@@ -352,10 +370,10 @@ describe('features: Prefork', () => {
 
   it('detach_children: stop accepting, finish, leave', async () => {
     const { program, port } = await prefork('minProcesses: 1, standbyThreads: 0')
-    const { pid, socket, closed } = await until('it listens', () => served(port))
+    const { pid, socket, closed, ask } = await until('it listens', () => served(port))
     program.child.stdin!.write('prefork.detachChildren().then(() => process.exit())\n')
     await until('the program is gone', () => !isAlive(program.child.pid!))
-    expect(isAlive(pid)).to.equal(true)
+    expect(await ask('still here\n')).to.equal('still here')
     socket.write('bye')
     await closed
     await until('gone', () => !isAlive(pid))
@@ -403,9 +421,7 @@ describe('features: the node, from both sides', () => {
 
   it('healthy, unhealthy(code): the highest counts, until it is well again', async () => {
     const lookout = await Lookout.start(['--stats-file', path.join(temporaryFolder(), 'stats'), fixture('health.js')])
-    await request(lookout.url, '/unhealthy?2')
-    await request(lookout.url, '/unhealthy?9')
-    await request(lookout.url, '/unhealthy?4')
+    await request(lookout.url, '/unhealthy?2,9,4')
     await lookout.line(/is replaced: it says that it is unhealthy: 9/)
   })
 
@@ -416,13 +432,29 @@ describe('features: the node, from both sides', () => {
     await until('killed', () => events.includes('ended'))
     expect(worker.signal(0), 'ESRCH').to.equal(false)
 
-    const lookout = await awake(1)
+    const file = path.join(temporaryFolder(), 'stats')
+    const lookout = await awake(1, '--stats-file', file)
     lookout.signal('SIGTSTP')
-    await lookout.line(/is quiet/)
+    await quieted(file, 1)
+    const next = request(lookout.url)
+    await until('it waits', () => waiting(lookout.port) === 1)
+    lookout.signal('SIGCONT')
+    expect((await next).body).to.equal('hello')
+    lookout.signal('SIGTSTP')
+    await quieted(file, 1)
     const [master, pid] = [lookout.master!, lookout.workers[0]!]
     process.kill(master, 'SIGKILL')
     await until('no orphan', () => !isAlive(pid), 1000)
     lookout.signal('SIGCONT')
+
+    const { program, port } = await prefork('minProcesses: 1, standbyThreads: 0')
+    const child = await until('it listens', () => served(port))
+    expect(await child.ask('orphaned')).to.equal('false')
+    program.child.stdin!.write('prefork.detachChildren().then(() => process.exit())\n')
+    await until('the program is gone', () => !isAlive(program.child.pid!))
+    await until('it knows', async () => (await child.ask('orphaned')) === 'true')
+    child.socket.write('bye')
+    await until('gone', () => !isAlive(child.pid))
   })
 
   it('start: fresh pipe, rebuilt resources, immediate healthy report', async () => {

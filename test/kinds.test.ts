@@ -150,7 +150,7 @@ describe('what an app sees', () => {
   it('reads end of file from stdin, and writes straight to stdout and stderr', async () => {
     const lookout = await Lookout.start([fixture('stdio.js')])
     expect((await request(lookout.url)).body).to.equal('stdin ended')
-    expect(lookout.stdout).to.equal('to stdout\n')
-    expect(lookout.stderr).to.contain('to stderr\n')
+    await until('to stdout', () => lookout.stdout === 'to stdout\n')
+    await lookout.line(/^to stderr$/m)
   })
 })

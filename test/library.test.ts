@@ -179,10 +179,12 @@ describe('Prefork', () => {
   it('takes a path, and removes it at the end', async () => {
     const file = path.join(temporaryFolder(), 'socket')
     const { program } = await echo('minProcesses: 1, standbyThreads: 0', JSON.stringify(file))
-    await until('it listens', () => fs.existsSync(file))
-    const { socket, closed } = connect(file)
-    socket.write('bye')
-    expect(await closed).to.match(/^\d+\n$/)
+    const answer = await until('it listens', () => {
+      const { socket, closed } = connect(file)
+      socket.write('bye')
+      return closed
+    })
+    expect(answer).to.match(/^\d+\n$/)
     expect(await program.tell('prefork.stop()')).to.equal('done undefined')
     expect(fs.readdirSync(path.dirname(file))).to.deep.equal([])
   })

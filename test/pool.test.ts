@@ -6,7 +6,9 @@ import net from 'node:net'
 import path from 'node:path'
 import { expect } from 'chai'
 import { request } from './support/client.js'
+import { waiting } from './support/kernel.js'
 import { BIN, cleanups, fixture, Lookout, MARK, temporaryFolder, until } from './support/lookout.js'
+import { quieted, readStats, rewritten } from './support/stats-file.js'
 
 /** A connection to it, open, with a request that has been answered where it sends one. */
 function connect(lookout: Lookout, sends = ''): Promise<net.Socket> {
@@ -23,11 +25,15 @@ function connect(lookout: Lookout, sends = ''): Promise<net.Socket> {
 
 const GET = 'GET / HTTP/1.1\r\nHost: app\r\n\r\n'
 
+/** Another request on a connection that has had its answer, to the end of this one's. */
+async function again(socket: net.Socket): Promise<void> {
+  socket.write(GET)
+  await once(socket, 'data')
+}
+
 /** Its workers that are neither stopping nor booting, by what it says of them. */
 async function workers(lookout: Lookout, file: string, count: number, deadline = 10_000): Promise<void> {
-  const counted = () =>
-    JSON.parse(fs.readFileSync(file, 'utf8')).workers.filter((worker: { state: string }) => worker.state === 'ready')
-      .length
+  const counted = () => readStats(file).workers.filter(({ state }) => state === 'ready').length
   await until(`${count} workers`, () => counted() === count, deadline).catch(error => {
     throw new Error(`${error.message}; there are ${counted()}; it said:\n${lookout.stderr}`)
   })
@@ -61,23 +67,25 @@ describe('a pool of MIN to MAX', () => {
       while (sockets.length < connections) sockets.push(await connect(lookout, GET))
       await workers(lookout, file, expected)
     }
-    const waiting = connect(lookout, GET)
-    const later = performance.now() + 1500
-    await until('no room', () => performance.now() > later)
+    const ninth = connect(lookout, GET)
+    await until('no room', () => waiting(lookout.port) === 1)
+    await rewritten(file, 2) // ten looks at who waits
     expect(lookout.workers.length, 'MAX').to.equal(4)
+    expect(waiting(lookout.port)).to.equal(1)
     for (const socket of sockets) socket.destroy()
-    ;(await waiting).destroy()
+    ;(await ninth).destroy()
     await workers(lookout, file, 1)
     expect((await request(lookout.url)).body).to.equal('hello')
   }).timeout(60_000)
 
   it('stays where it is with MIN and MAX alike', async () => {
-    const lookout = await Lookout.start(['-w', '2:2', '--max-idle', '100ms', fixture('plain.js')])
+    const file = path.join(temporaryFolder(), 'stats.json')
+    const lookout = await Lookout.start(['-w', '2:2', '--max-idle', '100ms', '--stats-file', file, fixture('plain.js')])
     await request(lookout.url)
     await until('two', () => lookout.count(/worker \d+ pid \d+ ready/) === 2)
-    const later = performance.now() + 1500
-    await until('a while', () => performance.now() > later)
-    expect(lookout.workers.length).to.equal(2)
+    const { workers } = lookout
+    await rewritten(file, 2)
+    expect(lookout.workers).to.deep.equal(workers)
   })
 
   it('takes no more than --max-connections a worker; who waits is served in turn', async () => {
@@ -88,9 +96,10 @@ describe('a pool of MIN to MAX', () => {
     void third.then(() => {
       served = true
     })
-    const later = performance.now() + 300
-    await until('a while', () => performance.now() > later)
+    await until('it waits', () => waiting(lookout.port) === 1)
+    for (let turn = 0; turn < 3; turn++) await again(held[1]!) // the worker has had turns to take it
     expect(served).to.equal(false)
+    expect(waiting(lookout.port)).to.equal(1)
     held[0]!.destroy()
     await third
     held[1]!.destroy()
@@ -114,29 +123,37 @@ describe('signals to the pool', () => {
   })
 
   it('TSTP: nobody is accepted until CONT, what is served goes on, and it does not rest', async () => {
-    const lookout = await Lookout.start(['-w', '2', '--idle', '300ms', fixture('plain.js')])
-    const slow = request(lookout.url, '/slow?1000')
+    const file = path.join(temporaryFolder(), 'stats.json')
+    const lookout = await Lookout.start(['-w', '2', '--idle', '300ms', '--stats-file', file, fixture('stopping.js')])
+    const slow = request(lookout.url, '/slow?2000')
+    await until('in flight', () => lookout.stdout.includes('slow begins'))
     await until('two', () => lookout.count(/worker \d+ pid \d+ ready/) === 2)
     lookout.signal('SIGTSTP')
     await lookout.line(/is quiet: connections wait/)
+    await quieted(file, 2)
+    expect((await slow).body).to.equal('slow')
+    await rewritten(file, 2) // for longer than --idle, and nobody waits
+    expect(readStats(file).why).to.equal('it is quiet until SIGCONT')
     let answered = false
-    const waiting = request(lookout.url).then(reply => {
+    const next = request(lookout.url).then(reply => {
       answered = true
       return reply
     })
-    expect((await slow).body).to.equal('slow')
-    const later = performance.now() + 800
-    await until('a while', () => performance.now() > later)
+    await until('it waits', () => waiting(lookout.port) === 1)
+    await rewritten(file, 1)
     expect(answered).to.equal(false)
+    expect(waiting(lookout.port)).to.equal(1)
     lookout.signal('SIGCONT')
-    expect((await waiting).body).to.equal('hello')
+    expect((await next).body).to.equal('hello')
     expect(lookout.count(/wakes/)).to.equal(1)
     await lookout.rests()
   })
 
   it('TSTP by Ctrl-Z stops lookout, as a shell expects, until CONT', async () => {
-    const log = path.join(temporaryFolder(), 'typescript')
-    const command = `exec ${process.execPath} ${BIN} -l localhost:0 ${fixture('plain.js')}`
+    const folder = temporaryFolder()
+    const log = path.join(folder, 'typescript')
+    const file = path.join(folder, 'stats.json')
+    const command = `exec ${process.execPath} ${BIN} -l localhost:0 --stats-file ${file} ${fixture('plain.js')}`
     const [name, value] = MARK.split('=') as [string, string]
     const terminal = spawn('script', ['-qfc', command, log], {
       env: { ...process.env, [name]: value },
@@ -152,17 +169,20 @@ describe('signals to the pool', () => {
     await request(url!)
     terminal.stdin.write('\x1a')
     await until('stopped', () => /^State:\s+T/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8')))
+    await quieted(file, 1)
     let answered = false
-    const waiting = request(url!).then(({ body }) => {
+    const next = request(url!).then(({ body }) => {
       answered = true
       return body
     })
-    const later = performance.now() + 300
-    await until('a while', () => performance.now() > later)
+    const { port } = new URL(url!)
+    await until('it waits', () => waiting(Number(port)) === 1)
+    await rewritten(file, 1)
     expect(answered, 'the app is quiet').to.equal(false)
+    expect(waiting(Number(port))).to.equal(1)
     terminal.kill('SIGCONT') // it stops with its child
     process.kill(Number(pid), 'SIGCONT')
-    expect(await waiting).to.equal('hello')
+    expect(await next).to.equal('hello')
   })
 
   it('USR1: the statistics on stderr, in one line of JSON', async () => {
@@ -193,15 +213,16 @@ describe('--stats-file', () => {
   it('tells every second how the app is, why it rests, and what it has been; removed at the end', async () => {
     const file = path.join(temporaryFolder(), 'stats.json')
     const lookout = await Lookout.start(['--idle', '3s', '--stats-file', file, fixture('plain.js')])
-    const read = () => JSON.parse(fs.readFileSync(file, 'utf8'))
+    const read = () => readStats(file)
     await request(lookout.url)
-    const awake = await until('the file', () => read().workers[0].rss > 1e6 && read())
+    const awake = await until('the file', () => [read()].find(({ workers }) => workers[0]!.rss > 1e6))
     expect(awake).to.include({ state: 'awake', master: lookout.master, wakes: 1, failures: 0, requests: 1 })
     expect(awake.why).to.match(/^rests in /)
-    expect(awake.firstRequest.last).to.be.within(1, 10_000)
-    expect(awake.workers[0]).to.include({ pid: lookout.workers[0], connections: 0, inFlight: 0, backlog: 0, status: 0 })
-    expect(awake.workers[0].utilization).to.be.within(0, 1)
-    expect(Date.parse(awake.workers[0].lastCheckin)).to.be.within(Date.now() - 5000, Date.now() + 1000)
+    expect(awake.firstRequest!.last).to.be.within(1, 10_000)
+    const [worker] = awake.workers
+    expect(worker).to.include({ pid: lookout.workers[0], connections: 0, inFlight: 0, backlog: 0, status: 0 })
+    expect(worker!.utilization).to.be.within(0, 1)
+    expect(Date.parse(worker!.lastCheckin!)).to.be.within(Date.now() - 5000, Date.now() + 1000)
     const slow = request(lookout.url, '/slow?3000')
     await until('busy', () => read().why === '1 request or connection in flight')
     await slow
@@ -228,25 +249,32 @@ describe('--stats-file', () => {
     const file = path.join(folder, 'stats.json')
     const lookout = await Lookout.start(['--stats-file', file, app])
     await request(lookout.url)
-    const read = () => JSON.parse(fs.readFileSync(file, 'utf8'))
-    await until('the file', () => read().bootError === 'the app failed to start: no way')
+    await until('the file', () => readStats(file).bootError === 'the app failed to start: no way')
     fs.writeFileSync(
       app,
       `require(${JSON.stringify(path.join(__dirname, '../..'))}).hold('reindexing')
       require('node:http').createServer((_, response) => response.end()).listen(3000)`,
     )
     await request(lookout.url)
-    await until('the hold', () => read().why === 'hold: reindexing')
+    await until('the hold', () => readStats(file).why === 'hold: reindexing')
   })
 
   it('that cannot be written is complained of once, and nothing else', async () => {
-    const lookout = await Lookout.start(['--stats-file', '/proc/nowhere/stats.json', fixture('plain.js')])
+    const folder = temporaryFolder()
+    const file = path.join(folder, 'stats.json')
+    fs.mkdirSync(file)
+    // Each try makes a file beside it, and takes it away.
+    let changes = 0
+    const watcher = fs.watch(folder, type => {
+      if (type === 'rename') changes++
+    })
+    cleanups.push(() => watcher.close())
+    const lookout = await Lookout.start(['--stats-file', file, fixture('plain.js')])
     await request(lookout.url)
-    await lookout.line(/cannot write \/proc\/nowhere\/stats.json: ENOENT/)
-    const later = performance.now() + 1500
-    await until('a while', () => performance.now() > later)
-    expect(lookout.count(/cannot write/)).to.equal(1)
+    await lookout.line(/cannot write .*stats\.json: EISDIR/)
+    await until('a second try', () => changes >= 4)
     expect((await request(lookout.url)).body).to.equal('hello')
+    expect(lookout.count(/cannot write/)).to.equal(1)
   })
 })
 

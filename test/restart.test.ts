@@ -189,7 +189,7 @@ describe('lookout restart', () => {
   it('says what it does with --help', async () => {
     const { code, stdout, stderr } = await restart('--help')
     expect([code, stderr]).to.deep.equal([0, ''])
-    expect(stdout).to.match(/^Usage: lookout restart PID\|PIDFILE\n/)
+    expect(stdout).to.match(/^Usage: lookout restart NAME\|PID\|PIDFILE\n/)
   })
 })
 

@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import net from 'node:net'
 import { expect } from 'chai'
 import { request } from './support/client.js'
+import { waiting } from './support/kernel.js'
 import { cleanups, fixture, isAlive, Lookout, until } from './support/lookout.js'
 
 function groupOf(pid: number): number {
@@ -93,17 +94,17 @@ describe('signals', () => {
     expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
   })
 
-  it('a connection that waits to be accepted is answered before the end', async () => {
+  it('connections that wait to be accepted are answered before the end', async () => {
     const lookout = await Lookout.start([fixture('stopping.js')])
     await request(lookout.url)
-    // The worker does not get to accept it before it hears of the end: its event loop is busy.
-    const busy = request(lookout.url, '/busy?300')
+    // The worker does not get to accept them all before it hears of the end: its event loop is busy.
+    const busy = request(lookout.url, '/busy?1000')
     await until('busy', () => lookout.stdout.includes('busy begins'))
-    const waiting = request(lookout.url)
-    await until('it waits', () => lookout.stdout.includes('busy begins'))
+    const others = Array.from({ length: 5 }, () => request(lookout.url))
+    await until('they wait', () => waiting(lookout.port) === 5)
     lookout.signal('SIGTERM')
     expect((await busy).body).to.equal('busy')
-    expect((await waiting).body).to.equal('hello')
+    for (const { body } of await Promise.all(others)) expect(body).to.equal('hello')
     await lookout.ended
   })
 
@@ -111,7 +112,7 @@ describe('signals', () => {
     const lookout = await Lookout.start(['--idle', '200ms', fixture('stopping.js')])
     await request(lookout.url)
     await lookout.rests()
-    expect(lookout.stdout).to.match(/SIGTERM\nserver closed\nexit 0\n/)
+    await until('it said so', () => /SIGTERM\nserver closed\nexit 0\n/.test(lookout.stdout))
   })
 
   it('the woken app has a process group of its own', async () => {

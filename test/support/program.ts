@@ -90,9 +90,12 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** Echoes, begun by the child's pid; "bye" has it end. */
+/** Echoes, begun by the child's pid; "bye" has it end, "orphaned" asks whether it is. */
 export const ECHO = `(socket, address, child) => new Promise(resolve => {
   socket.write(child.pid + '\\n')
   socket.on('close', resolve)
-  socket.on('data', data => { if (data.toString() === 'bye') resolve(); else socket.write(data) })
+  socket.on('data', data => {
+    if (data.toString() === 'bye') resolve()
+    else socket.write(data.toString() === 'orphaned' ? String(child.orphaned) + '\\n' : data)
+  })
 })`
