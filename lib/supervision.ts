@@ -13,7 +13,7 @@ import { due } from './limits.js'
 import { Scaling } from './scaling.js'
 import { backlogOf, type Group } from './sockets.js'
 import type { WorkerStats } from './stats.js'
-import { Watchdog } from './watchdog.js'
+import { looksFor, Watchdog } from './watchdog.js'
 import type { WorkerHandle } from './worker-handle.js'
 
 /** ms between two looks, and while a pool may have to grow. */
@@ -73,7 +73,7 @@ export class Supervision {
     private readonly master: MasterHooks,
   ) {
     const { least, most } = config.workers
-    this.#interval = least < most ? SOON : INTERVAL
+    this.#interval = Math.min(least < most ? SOON : INTERVAL, looksFor(config.watchdog))
     this.#watchdog = new Watchdog(config.watchdog, this.#interval, now())
     if (least < most) this.#scaling = new Scaling(config, now())
     this.#timer = setInterval(() => this.look(), this.#interval).unref()

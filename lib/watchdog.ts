@@ -1,3 +1,17 @@
+/** Parts of the limit in which a worker says something, and in which it is looked at; so a hung one is found soon after it. */
+const SAYS = 4
+const LOOKS = 8
+
+/** ms between two times that a worker says that it lives, at most. */
+export function saysFor(limit: number): number {
+  return limit === 0 ? Number.POSITIVE_INFINITY : Math.max(10, limit / SAYS)
+}
+
+/** ms between two looks, at most. */
+export function looksFor(limit: number): number {
+  return limit === 0 ? Number.POSITIVE_INFINITY : Math.max(10, limit / LOOKS)
+}
+
 /**
  * Which worker's event loop hangs. A policy, handed the clock. Times in ms, monotonic.
  *

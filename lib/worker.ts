@@ -27,6 +27,7 @@ import { report } from './report.js'
 import { backlogOf, inherit, scrub } from './sockets.js'
 import { Field, SLOTS, Stats } from './stats.js'
 import { limitTime } from './time-limits.js'
+import { saysFor } from './watchdog.js'
 
 /** ms after the app was loaded for it to listen by itself, before its export is served. */
 const LISTENS_BY_ITSELF = 1000
@@ -58,7 +59,7 @@ function live(config: AppConfig, index: number): void {
   const peers = [...Array(most).keys()].filter(peer => peer !== index).map(peer => memory.slot(peer))
   const balance = new Balance(slot, peers)
   const activity = new Activity(slot, roomAgain, () => channel.send({ type: 'answered', at: now() }))
-  const timer = setInterval(checkIn, checkInInterval(config.idle)).unref()
+  const timer = setInterval(checkIn, Math.min(checkInInterval(config.idle), saysFor(config.watchdog))).unref()
   const channel = new Channel<ToWorker, ToMaster>(fd, obey) // the kernel kills us with the master
   const drain = drainer(activity)
   const startup = report(
