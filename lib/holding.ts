@@ -17,6 +17,7 @@ import { posix } from './posix.js'
 import { addressesHeld, type Held, handoffOf, keyOf } from './reload.js'
 import { resolveScript } from './script.js'
 import { listenUnix } from './socket-file.js'
+import { plural } from './text.js'
 
 /** Apps for which there is room on the board; the first slot is lookout's own, the last may be the gateway's. */
 export const MOST = 1000
@@ -149,7 +150,7 @@ export class Holding {
     ])
     const count = this.configuration.apps.length
     const plan = {
-      ready: `${count} app${count === 1 ? '' : 's'} ${this.before ? 'held' : 'at rest'}`,
+      ready: `${plural(count, 'app')} ${this.before ? 'held' : 'at rest'}`,
       quiet: false,
       first: STANDARD + below.length,
       board: STANDARD,
@@ -244,7 +245,7 @@ export class Holding {
       ({ config: { name }, version }) => (this.#old.get(name)?.version ?? version) !== version,
     )
     const gone = this.#gone().filter(name => name !== GATEWAY)
-    return `reloaded: ${apps.length} app${apps.length === 1 ? '' : 's'}, ${fresh} new, ${changed.length} changed, ${gone.length} gone`
+    return `reloaded: ${plural(apps.length, 'app')}, ${fresh} new, ${changed.length} changed, ${gone.length} gone`
   }
 
   /** Lets go of what was bound, where nothing comes of it. */

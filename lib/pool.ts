@@ -12,6 +12,7 @@ import { say, tracer } from './log.js'
 import { Restart } from './restart.js'
 import type { Launch } from './spawn.js'
 import type { Supervision } from './supervision.js'
+import { plural } from './text.js'
 import type { Ending, WorkerEvent, WorkerHandle } from './worker-handle.js'
 
 const trace = tracer('pool')
@@ -124,7 +125,7 @@ export class Pool {
   want(count: number): void {
     this.fleet.wanted = Math.min(MAX_WORKERS, Math.max(1, count))
     this.#retireSurplus()
-    this.say(`wants ${this.fleet.wanted} worker${this.fleet.wanted === 1 ? '' : 's'}`)
+    this.say(`wants ${plural(this.fleet.wanted, 'worker')}`)
     this.reconcile()
   }
 

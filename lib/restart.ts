@@ -4,6 +4,7 @@
  */
 import type { Board } from './board.js'
 import type { Fleet } from './fleet.js'
+import { plural } from './text.js'
 import type { WorkerHandle } from './worker-handle.js'
 
 type Done = (failed: boolean, text: string) => void
@@ -49,7 +50,7 @@ export class Restart {
     this.#old = this.#old.filter(worker => worker.active)
     const [worker] = this.#old
     if (worker) this.fleet.replace(worker)
-    else this.#end(true, `restarted ${this.#total} worker${this.#total === 1 ? '' : 's'}`)
+    else this.#end(true, `restarted ${plural(this.#total, 'worker')}`)
   }
 
   /** A worker listens, and the one that it replaces is about to go. */

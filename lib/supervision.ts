@@ -13,6 +13,7 @@ import { due } from './limits.js'
 import { Scaling } from './scaling.js'
 import { backlogOf, type Group } from './sockets.js'
 import type { WorkerStats } from './stats.js'
+import { plural } from './text.js'
 import { looksFor, Watchdog } from './watchdog.js'
 import type { WorkerHandle } from './worker-handle.js'
 
@@ -211,10 +212,6 @@ export class Supervision {
       discard(temporary)
     }
   }
-}
-
-function plural(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? '' : 's'}`
 }
 
 /** A file that may be there, and may be gone. */

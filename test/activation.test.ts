@@ -7,6 +7,7 @@ import { expect } from 'chai'
 import { posix } from '../lib/posix.js'
 import { request } from './support/client.js'
 import { BIN, childrenOf, cleanups, fixture, isAlive, MARK, temporaryFolder, until } from './support/lookout.js'
+import { freePort } from './support/program.js'
 
 /** What is open in us is given to nobody: as descriptors of 3 and up. */
 interface Given {
@@ -187,6 +188,40 @@ describe('sockets that are given (LISTEN_FDS)', () => {
     lookout.child.kill('SIGTERM')
     expect((await slow).body).to.equal('slow')
     expect(await lookout.ended).to.equal(0)
+  })
+})
+
+describe('systemd-socket-activate', () => {
+  it('starts lookout for a connection, TCP and unix', async function () {
+    if (spawnSync('systemd-socket-activate', ['--version']).error) {
+      if (process.env.LOOKOUT_TESTS_SYSTEMD === 'required') throw new Error('systemd-socket-activate is missing')
+      return this.skip()
+    }
+    const port = await freePort()
+    const file = path.join(temporaryFolder(), 'socket')
+    const app = path.join(path.dirname(file), 'app.js')
+    fs.writeFileSync(
+      app,
+      `for (const name of ['first', 'second']) require('node:http').createServer((_, response) => response.end(name)).listen(3000)`,
+    )
+    const [name, value] = MARK.split('=') as [string, string]
+    const words = ['-l', `127.0.0.1:${port}`, '-l', file, '--fdname=web:admin', `-E${name}=${value}`]
+    const command = [process.execPath, BIN, '--idle', '500ms', '-l', 'name=admin', app]
+    const child = spawn('systemd-socket-activate', [...words, ...command], { stdio: ['ignore', 'ignore', 'pipe'] })
+    let said = ''
+    child.stderr.setEncoding('utf8').on('data', text => {
+      said += text
+    })
+    const ended = new Promise(resolve => child.on('close', resolve))
+    cleanups.push(async () => {
+      child.kill('SIGKILL')
+      await ended
+    })
+    await until('it listens', () => said.match(/Listening on/g)?.length === 2)
+    expect((await request(`http://127.0.0.1:${port}`)).body).to.equal('second')
+    expect((await request(`unix:${file}`)).body).to.equal('first')
+    expect(await ended, 'idle').to.equal(0)
+    expect(said).to.match(/ends: idle 500 ms/)
   })
 })
 

@@ -2,6 +2,7 @@
 import { duration } from '../clock.js'
 import { Misuse } from '../errors.js'
 import { type Survey, survey } from '../survey.js'
+import { plural } from '../text.js'
 
 const USAGE = 'Usage: lookout status [NAME]'
 
@@ -36,8 +37,8 @@ export function explain({ name, state, urls, lookout, master, workers, record }:
 
   function history(): string {
     const first = firstRequest ? `, first request ${duration(firstRequest.median)} (median)` : ''
-    const failed = failures > 0 ? `, ${failures} failure${failures === 1 ? '' : 's'}` : ''
-    return `woken ${wakes === 1 ? 'once' : `${wakes} times`}, ${requests} requests${first}${failed}`
+    const failed = failures > 0 ? `, ${plural(failures, 'failure')}` : ''
+    return `woken ${wakes === 1 ? 'once' : `${wakes} times`}, ${plural(requests, 'request')}${first}${failed}`
   }
 }
 

@@ -11,6 +11,7 @@ import { Misuse } from '../errors.js'
 import { Holding, MOST } from '../holding.js'
 import { register, runtimeFolder } from '../instances.js'
 import { say } from '../log.js'
+import { notify } from '../notify.js'
 import { restingArgv } from '../plan.js'
 import { resting } from '../posix.js'
 import { type Held, handOver, held } from '../reload.js'
@@ -36,6 +37,7 @@ export async function run(args: string[], env: NodeJS.ProcessEnv): Promise<void>
     const kept = [makeBoard(MOST + 2), ...(registered ? [registered.fd] : [])]
     const { plan, fds } = holding.plan(kept, { files: registered ? [registered.file] : [], reload: again(args) })
     for (const line of holding.lines()) say(`lookout ${process.pid}`, line)
+    notify(env, `READY=1\nSTATUS=${plan.ready}`)
     become(resting, restingArgv(plan), appEnvironment(env), [0, 1, 2, ...fds])
   } catch (error) {
     holding.release()
