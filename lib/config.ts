@@ -43,6 +43,8 @@ export interface AppConfig {
   urls?: string[]
   /** The names for which the gateway hands it connections. */
   hosts?: string[]
+  /** Its script runs a program that is none of Node's. */
+  program?: boolean
   /** The sockets were given to us, by systemd or its like: nothing of ours rests. */
   given?: boolean
   /** Absolute, as the next. */

@@ -3,7 +3,6 @@
  * Each app, but the gateway, has one socket more, on which the gateway hands it connections; `lookout wake` knocks there, too.
  */
 import { createHash } from 'node:crypto'
-import path from 'node:path'
 import { type Address, type Bound, bind, release } from './bind.js'
 import { Board } from './board.js'
 import { type AppConfig, INTERNAL } from './config.js'
@@ -12,7 +11,7 @@ import { Failure, Misuse } from './errors.js'
 import type { Known } from './gateway-page.js'
 import { handoffFile } from './instances.js'
 import { addressesOf, optionsOf } from './options.js'
-import { type FoundApp, type Plan, type PlannedApp, workerArgv } from './plan.js'
+import { boot, type FoundApp, type Plan, type PlannedApp, workerArgv } from './plan.js'
 import { posix } from './posix.js'
 import { addressesHeld, type Held, handoffOf, keyOf } from './reload.js'
 import { resolveScript } from './script.js'
@@ -67,9 +66,9 @@ export class Holding {
   ) {
     const { apps } = configuration
     if (apps.length > MOST) throw new Misuse(`cannot hold ${apps.length} apps: at most ${MOST}`)
-    const programs = apps.filter(({ command }) => command).map(({ name }) => name)
-    if (programs.length > 0)
-      throw new Misuse(`cannot start ${programs.join(', ')}: of programs other than Node's there is no support yet`)
+    const mute = apps.find(({ command, options }) => command && !options.listen)
+    if (mute)
+      throw new Misuse(`cannot hold ${mute.name}: a command is reached by its addresses alone, and it has no "listen"`)
     this.#held = before ? addressesHeld(before) : new Map()
     this.#old = new Map(before?.apps.map(app => [app.config.name, app]))
   }
@@ -81,9 +80,9 @@ export class Holding {
       const listen = spec.options.listen ?? optionsOf({ listen: ANYWHERE }).listen!
       const member: Member = { spec, places: await this.#places(spec, addressesOf({ listen }, {})) }
       this.#members.push(member)
-      const handoff = this.#handoff(spec.name)
+      const handoff = spec.command ? undefined : this.#handoff(spec.name) // a program could not be handed anything
       if (handoff) member.handoff = handoff
-      else if (gateway !== false)
+      else if (gateway !== false && !spec.command)
         throw new Failure('cannot have a gateway: there is no runtime directory (XDG_RUNTIME_DIR)')
     }
     if (gateway !== false) {
@@ -182,14 +181,23 @@ export class Holding {
     const config: AppConfig = {
       ...rest,
       name,
-      script: resolveScript(spec.app!),
+      script: spec.command ? boot('program.js') : resolveScript(spec.app!),
+      ...(spec.command && { program: true, watchdog: 0 }),
       slot,
       listen: places.map(({ text }) => text),
       urls: places.map(({ url }) => url),
       ...(handoff && { hosts: hostsOf(spec) }),
     }
-    const env = name === GATEWAY ? { LOOKOUT_GATEWAY: JSON.stringify(this.#known()) } : environmentOf(spec.env)
-    const planned = { config, worker: workerArgv(config.script, args, node), folder: cwd, log: '', env }
+    const env = environmentOf(spec.env)
+    if (name === GATEWAY) env.LOOKOUT_GATEWAY = JSON.stringify(this.#known())
+    if (spec.command) env.LOOKOUT_COMMAND = JSON.stringify([...spec.command, ...args])
+    const planned = {
+      config,
+      worker: workerArgv(config.script, spec.command ? [] : args, node),
+      folder: cwd,
+      log: '',
+      env,
+    }
     const version = createHash('sha1').update(JSON.stringify(planned)).digest('base64url').slice(0, 12)
     return { ...planned, version, groups: places.map(({ fds }) => fds.length), handoff: handoff !== undefined }
   }
@@ -263,7 +271,7 @@ function gatewayAt(port: number): AppSpec {
   const options = optionsOf({ name: GATEWAY, listen: `localhost:${port}`, quiet: true })
   return {
     name: GATEWAY,
-    app: path.join(__dirname, '../boot/gateway.js'),
+    app: boot('gateway.js'),
     args: [],
     cwd: '/',
     env: {},

@@ -11,6 +11,12 @@ export interface Membership {
   prefork: number | undefined
   /** How many addresses it listens on. */
   addresses: number
+  /** Their sockets, as descriptors: the preload's. */
+  sockets: number[]
+  /** Says that it serves, where no listen() does. */
+  ready(): void
+  /** Keeps the app awake until the returned function is called. */
+  hold(reason: string): () => void
   /** What is called in it: more may be added. */
   hooks: Hooks
   /** Whether its master is gone. */

@@ -8,7 +8,7 @@ import { Misuse } from './errors.js'
 /** What the command line says: what an app's processes are told, and what concerns its sockets and files alone. */
 export type Options = Omit<
   AppConfig,
-  'name' | 'script' | 'slot' | 'listen' | 'urls' | 'hosts' | 'given' | 'prefork'
+  'name' | 'script' | 'slot' | 'program' | 'listen' | 'urls' | 'hosts' | 'given' | 'prefork'
 > & {
   name?: string
   /** Where nothing was said: see addressesOf() in options.ts. */

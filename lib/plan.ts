@@ -39,7 +39,7 @@ export interface Plan {
 }
 
 /** The processes that are woken, made of ours by scripts/boot.js. */
-const boot = (name: string): string => path.join(__dirname, '../boot', name)
+export const boot = (name: string): string => path.join(__dirname, '../boot', name)
 
 /**
  * node's own options for a worker: at its end forgetPreload() in worker.ts takes them out of process.execArgv. With the young

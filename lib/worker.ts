@@ -15,7 +15,7 @@ import { saveCompiled } from './compile-cache.js'
 import { type AppConfig, inherited } from './config.js'
 import { drainer } from './drain.js'
 import { status } from './health.js'
-import { holds } from './hold.js'
+import { hold, holds } from './hold.js'
 import { loadHooks, run } from './hooks.js'
 import { checkInInterval } from './idle.js'
 import { captureListen } from './listen.js'
@@ -75,6 +75,9 @@ function live(config: AppConfig, index: number): void {
     id: index,
     prefork: config.prefork,
     addresses: groups.length,
+    sockets: groups.flatMap(({ fds }) => fds),
+    ready,
+    hold,
     isOrphaned: () => !channel.isOpen,
     hooks,
   })
@@ -87,7 +90,7 @@ function live(config: AppConfig, index: number): void {
     obey({ type: 'stop', grace: ORPHAN, patience: 0, final: true, cut: true })
   }
   run(hooks, 'onStart')
-  serveExport(config.script, () => acceptors.size > 0)
+  if (!config.program) serveExport(config.script, () => acceptors.size > 0)
 
   function admit(): Admission {
     if (config.maxConnections > 0 && slot[Field.connections]! >= config.maxConnections) return 'later'
@@ -116,14 +119,23 @@ function live(config: AppConfig, index: number): void {
     for (const acceptor of acceptors) on ? acceptor.start() : acceptor.stop()
   }
 
-  function listening(server: net.Server): void {
+  function serves(): void {
     slot[Field.accepting] = 1
     slot[Field.booted] = 1
     slot[Field.lastCheckin] = now()
-    limitTime(server, config)
-    activity.watch(server)
     startup.done()
     saveCompiled()
+  }
+
+  function ready(): void {
+    serves()
+    channel.send({ type: 'ready', served: groups.map((_, index) => index) })
+  }
+
+  function listening(server: net.Server): void {
+    limitTime(server, config)
+    activity.watch(server)
+    serves()
     // Before the first request, which may be the app's last.
     server.once('listening', () =>
       channel.send({ type: 'ready', served: [...taken].map(group => groups.indexOf(group)) }),

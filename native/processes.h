@@ -115,8 +115,11 @@ static int become(struct program *program, int leads, pid_t parent) {
   if (arrange(program->fds, program->count) < 0) return errno;
   for (char **entry = program->environment; *entry; entry++) {
     if (strncmp(*entry, "LISTEN_PID=", 11) != 0) continue;
-    char *digit = *entry + strlen(*entry);
-    for (pid_t rest = getpid(); digit > *entry + 11; rest /= 10) *--digit = (char)('0' + rest % 10);
+    char digits[16], *to = *entry + 11; /* there is room for ten; some compare texts, so there are no zeros before */
+    int count = 0;
+    for (pid_t rest = getpid(); rest > 0 && count < 10; rest /= 10) digits[count++] = (char)('0' + rest % 10);
+    while (count > 0) *to++ = digits[--count];
+    *to = '\0';
   }
   execve(program->path, program->argv, program->environment);
   return errno;

@@ -9,7 +9,7 @@ const { buildSync } = require('esbuild')
 
 process.chdir(path.join(__dirname, '..'))
 
-const processes = ['gateway', 'master', 'worker']
+const processes = ['gateway', 'master', 'program', 'worker']
 const later = ['bind', 'handler', 'handoff', 'loaded', 'stand-in', 'supervision', 'watch']
 
 const build = (names, options) =>
