@@ -92,7 +92,7 @@ describe('a program that speaks LISTEN_FDS', () => {
   it('that ends by itself is idle; another comes with the next connection', async () => {
     const { folder, url } = await held({ command: [PYTHON3, 'server.py', '0'], idle: '30s' })
     const { body } = await request(url, '/exit')
-    expect(body).to.match(/^\d+  0$/)
+    expect(body).to.match(/^\d+ {2}0$/)
     await until('gone', () => !isAlive(pidOf(body)))
     expect(pidOf((await request(url)).body)).not.to.equal(pidOf(body))
     expect(folder.app('api').wakes).to.equal(1)

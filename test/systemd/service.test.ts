@@ -251,7 +251,9 @@ describe('under systemd', function () {
     const { service, url } = await installed('killed', EXPRESS)
     await dropIn(service, '[Service]\nRestartSec=100ms\n')
     const worker = (await request(url, '/pid')).body
+    const master = await main(service)
     await systemd.do('systemctl', 'kill', '--kill-whom=main', '--signal=KILL', service)
+    await until('another', async () => ![0, master].includes(await main(service)))
     expect((await request(url, '/pid')).body).not.to.equal(worker)
   })
 
