@@ -77,7 +77,7 @@ class Program {
     posix.control(watch, Control.close)
     posix.close(pidfd)
     this.#child = undefined
-    if (this.#isEnding || !this.#hasSockets()) process.exit(status > 0 ? status : 0)
+    if (this.#isEnding || !this.#hasSockets()) process.exit(Math.max(0, status))
     const waits = this.worker.sockets.some(fd => posix.readable(fd) > 0)
     if (status !== 0 || (waits && now() - startedAt < SOON)) process.exit(status > 0 ? status : 1)
     for (const door of this.#doors) posix.control(door, Control.start)

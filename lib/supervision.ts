@@ -14,12 +14,15 @@ import { Scaling } from './scaling.js'
 import { backlogOf, type Group } from './sockets.js'
 import type { WorkerStats } from './stats.js'
 import { plural } from './text.js'
-import { looksFor, Watchdog } from './watchdog.js'
+import { looksFor, silenceFor, Watchdog } from './watchdog.js'
 import type { WorkerHandle } from './worker-handle.js'
 
 /** ms between two looks, and while a pool may have to grow. */
 const INTERVAL = 1000
 const SOON = 100
+
+/** ms by which a timer may be early. */
+const EARLY = 50
 
 /** What is told of a pool: STATISTICS in lookout(1) says what each is. */
 export interface PoolStats {
@@ -75,7 +78,7 @@ export class Supervision {
   ) {
     const { least, most } = config.workers
     this.#interval = Math.min(least < most ? SOON : INTERVAL, looksFor(config.watchdog))
-    this.#watchdog = new Watchdog(config.watchdog, this.#interval, now())
+    this.#watchdog = new Watchdog(silenceFor(config.watchdog), this.#interval, now())
     if (least < most) this.#scaling = new Scaling(config, now())
     this.#timer = setInterval(() => this.look(), this.#interval).unref()
     this.look()
@@ -91,7 +94,7 @@ export class Supervision {
     this.#scale(time)
     // Where nothing works, the next try waits for somebody to ask.
     if (killed > 0 || this.fleet.active.length > 0) this.master.reconcile()
-    if (time - this.#toldAt < INTERVAL) return
+    if (time - this.#toldAt < INTERVAL - EARLY) return
     this.#toldAt = time
     this.tell()
   }

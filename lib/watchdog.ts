@@ -1,15 +1,22 @@
-/** Parts of the limit in which a worker says something, and in which it is looked at; so a hung one is found soon after it. */
-const SAYS = 4
-const LOOKS = 8
+/** Parts of the limit in which a worker says something, and is looked at: so a hung one is found soon after it. */
+const PARTS = 8
+
+/** ms between two times that any worker says something, at most. */
+const MOST = 1000
 
 /** ms between two times that a worker says that it lives, at most. */
 export function saysFor(limit: number): number {
-  return limit === 0 ? Number.POSITIVE_INFINITY : Math.max(10, limit / SAYS)
+  return limit === 0 ? Number.POSITIVE_INFINITY : Math.max(10, limit / PARTS)
 }
 
 /** ms between two looks, at most. */
 export function looksFor(limit: number): number {
-  return limit === 0 ? Number.POSITIVE_INFINITY : Math.max(10, limit / LOOKS)
+  return limit === 0 ? Number.POSITIVE_INFINITY : Math.max(10, limit / PARTS)
+}
+
+/** For how long a worker may say nothing: it may have hung since right after it last did. */
+export function silenceFor(limit: number): number {
+  return limit === 0 ? 0 : limit + Math.min(MOST, saysFor(limit))
 }
 
 /**

@@ -87,7 +87,8 @@ function live(config: AppConfig, index: number): void {
   channel.onGone = () => {
     if (detached) return
     setTimeout(() => process.kill(process.pid, 'SIGKILL'), ORPHAN).unref()
-    obey({ type: 'stop', grace: ORPHAN, patience: 0, final: true, cut: true })
+    // Who waits to be accepted waits for the next master: lookout has the sockets, too.
+    obey({ type: 'stop', grace: ORPHAN, patience: 0, final: false, cut: true })
   }
   run(hooks, 'onStart')
   if (!config.program) serveExport(config.script, () => acceptors.size > 0)

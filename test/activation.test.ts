@@ -341,7 +341,8 @@ describe('sd_notify', () => {
       await until('a reload', () => told().some(text => /^RELOADING=1 MONOTONIC_USEC=\d+$/.test(text)))
       await until('its end', () => told().includes('READY=1 STATUS=restarted 1 worker'))
       expect(await lookout.ended).to.equal(0)
-      expect(told()[0]).to.equal('READY=1 STATUS=serves')
+      const first = told().find(text => text !== 'WATCHDOG=1') // which is fed during a long boot, too
+      expect(first).to.equal('READY=1 STATUS=serves')
       await until('the last', () => told().includes('STOPPING=1 EXTEND_TIMEOUT_USEC=5000000 STATUS=idle 2 s'))
     })
   }

@@ -3,7 +3,9 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { expect } from 'chai'
 import { type Outcome, outcome, request } from './support/client.js'
+import { waiting } from './support/kernel.js'
 import { childrenOf, fixture, isAlive, Lookout, temporaryFolder, until } from './support/lookout.js'
+import { quieted } from './support/stats-file.js'
 
 /** Deterministic, so that a failure can be had again. */
 function random(seed: number): () => number {
@@ -165,6 +167,22 @@ describe('promise 3: nothing keeps running unseen', () => {
       expect(lookout.count(/wakes/)).to.equal(2)
     })
   }
+
+  it('kill -9 of the master: who waits to be accepted is served by the next', async () => {
+    for (let turn = 0; turn < 8; turn++) {
+      const file = path.join(temporaryFolder(), 'stats')
+      const lookout = await Lookout.start(['--stats-file', file, fixture('plain.js')])
+      await request(lookout.url)
+      lookout.signal('SIGTSTP')
+      await quieted(file, 1)
+      const waiters = Array.from({ length: 20 }, () => request(lookout.url))
+      await until('they wait', () => waiting(lookout.port) === 20)
+      process.kill(lookout.master!, 'SIGKILL')
+      lookout.signal('SIGCONT')
+      for (const { body } of await Promise.all(waiters)) expect(body).to.equal('hello')
+      await lookout.stop()
+    }
+  }).timeout(90_000)
 
   it('kill -9 of the only worker, in a busy loop: another takes its place', async () => {
     const lookout = await Lookout.start([fixture('plain.js')])
