@@ -3,11 +3,12 @@
  * without taking it out of the socket, and hands the connection itself to the app that the request is for, which is woken if it
  * rests: no byte passes through here. Who asks for nobody that is known gets a page that says who is.
  */
+import diagnostics from 'node:diagnostics_channel'
 import http from 'node:http'
 import net from 'node:net'
 import { Duplex } from 'node:stream'
 import { now } from './clock.js'
-import { type Known, notFound, overview } from './gateway-page.js'
+import type { Known } from './gateway-page.js'
 import { hostOf } from './handoff.js'
 import { hold } from './hold.js'
 import { Control, posix, type Watch } from './posix.js'
@@ -33,24 +34,35 @@ type Seen = { app: Known } | 'more' | 'ours'
 const pages = http.createServer(
   { maxHeaderSize: HEAD, headersTimeout: PATIENCE, requestTimeout: PATIENCE },
   (request, response) => {
-    const host = hostOf(request)
-    const isOwn = host === 'localhost' || net.isIP(host.replace(/[[\]]/g, '')) !== 0
-    const [status, body] =
-      typeof routeOf(request) === 'object' ? UNREACHABLE : byHost.has(host) ? AMBIGUOUS : pageFor(host, isOwn)
-    response.writeHead(status, {
-      'Content-Type': `text/${status < 400 || status === 404 ? 'html' : 'plain'}; charset=utf-8`,
-      'Cache-Control': 'no-store',
-      Connection: 'close', // the next request may be for an app
-    })
-    response.end(request.method === 'HEAD' ? undefined : body)
+    if (typeof routeOf(request) === 'object') return refuse(response, 502, 'The app cannot be reached.\n')
+    if (byHost.has(hostOf(request))) return refuse(response, 400, 'That is no request for one host.\n')
+    const { answer } = require('./gateway-site.js') as typeof import('./gateway-site.js') // most connections are handed over
+    answer(request, response, known, asRaw)
   },
 )
+pages.timeout = PATIENCE // who neither sends nor takes anything is not waited for
 
-const UNREACHABLE = [502, 'The app cannot be reached.\n'] as const
-const AMBIGUOUS = [400, 'That is no request for one host.\n'] as const
+function refuse(response: http.ServerResponse, status: number, text: string): void {
+  response.writeHead(status, {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Cache-Control': 'no-store',
+    Connection: 'close',
+  })
+  response.end(text)
+}
 
-function pageFor(host: string, isOwn: boolean): readonly [number, string] {
-  return isOwn ? [200, overview(known)] : [404, notFound(known, host)]
+/** What keeps us awake for as long as a page is being answered, by the connection. */
+const releases = new WeakMap<net.Socket, () => void>()
+
+/**
+ * From now on a connection counts as any that speaks no HTTP: it keeps us awake, too, but when we are to leave it is not waited
+ * for as a request would be, or a hold: SIGTERM comes at once, and whoever has it ends it.
+ */
+function asRaw(socket: net.Socket): void {
+  socket.setTimeout(0)
+  Object.assign(socket, { server })
+  diagnostics.channel('net.server.socket').publish({ socket }) // Node's own, by which activity.ts learns of connections
+  releases.get(socket)?.()
 }
 
 /** A connection whose first request has not been seen yet. Owns the descriptor until somebody has it. */
@@ -114,6 +126,7 @@ class Arrival {
     this.#leave()
     const socket = new net.Socket({ fd: this.fd, readable: true, writable: true })
     const release = hold('a page')
+    releases.set(socket, release)
     socket.once('close', release)
     pages.emit('connection', socket)
   }

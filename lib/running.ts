@@ -75,8 +75,8 @@ function held(instance: Instance, app: FoundApp, env: NodeJS.ProcessEnv): Runnin
   }
 }
 
-/** A connection that brings nothing. */
-function knock(file: string | undefined): boolean {
+/** A connection that brings nothing, to where an app is handed some. @returns false where it cannot be */
+export function knock(file: string | undefined): boolean {
   if (file === undefined) return false
   const fd = posix.socket(posix.AF_UNIX)
   try {
@@ -112,7 +112,7 @@ function ofAnother(verb: string, pid: number): Running | undefined {
 }
 
 /** By a pidfd: it is the process that we looked at, or none. */
-function tell(pid: number, signal: number): boolean {
+export function tell(pid: number, signal: number): boolean {
   let pidfd: number
   try {
     pidfd = posix.pidfdOpen(pid)

@@ -26,7 +26,7 @@ export interface Survey {
 export function survey(env: NodeJS.ProcessEnv): Survey[] {
   return instances(env).flatMap(instance => {
     const masters = mastersOf(instance)
-    return instance.apps.map(app => {
+    const found = instance.apps.map(app => {
       const { name, urls = [] } = app.config
       const master = masters.get(name)
       const workers = master === undefined ? [] : childrenOf(master)
@@ -46,16 +46,21 @@ export function survey(env: NodeJS.ProcessEnv): Survey[] {
         record,
       }
     })
+    for (const fd of [instance.pidfd, instance.boardFd]) posix.close(fd)
+    return found
   })
 }
 
 /** A master says that it is there once its app has answered. */
-function justWoken(master: number | undefined, { pid, wakes }: Pick<AppRecord, 'pid' | 'wakes'>): Partial<AppRecord> {
+export function justWoken(
+  master: number | undefined,
+  { pid, wakes }: Pick<AppRecord, 'pid' | 'wakes'>,
+): Partial<AppRecord> {
   return master === undefined || master === pid ? {} : { wakes: wakes + 1, changedAt: Date.now(), why: 'it boots' }
 }
 
 /** An app fails while its master answers in its place: it has no worker, and has said why. */
-function stateOf(master: number | undefined, workers: number[], { bootError }: AppRecord): Survey['state'] {
+export function stateOf(master: number | undefined, workers: number[], { bootError }: AppRecord): Survey['state'] {
   if (master === undefined) return 'rests'
   return workers.length === 0 && bootError !== '' ? 'fails' : 'awake'
 }
@@ -76,7 +81,7 @@ function statsOf(master: number | undefined): WorkerStats[] {
   }
 }
 
-function residentOf(pid: number): number {
+export function residentOf(pid: number): number {
   try {
     const [, kB = '0'] = /^VmRSS:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
     return Number(kB) * 1024

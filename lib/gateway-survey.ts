@@ -1,0 +1,126 @@
+/**
+ * How the apps of the gateway's own lookout are, as survey.ts says it of everybody's: looked at again and again, so what is opened
+ * for it is kept. Looking wakes nobody.
+ */
+import fs from 'node:fs'
+import type { Board } from './board.js'
+import { boardOf, childrenOf, type Instance, instanceOf, mastersOf, openBoard, planOf } from './instances.js'
+import type { FoundApp } from './plan.js'
+import { posix } from './posix.js'
+import { SLOTS, Stats } from './stats.js'
+import { justWoken, residentOf, type Survey, stateOf } from './survey.js'
+
+/** What the gateway itself is called. */
+const GATEWAY = 'lookout'
+
+/** What the page shows of an app. */
+export interface Seen extends Pick<Survey, 'name' | 'state' | 'urls' | 'master' | 'rss' | 'record'> {
+  /** The names that the gateway has it by. */
+  hosts: string[]
+}
+
+export class Apps {
+  #argv = ''
+  #apps: FoundApp[] = []
+  readonly #boards = new Map<string, { slot: number; board: Board }>()
+  /** The statistics of those that are awake, by the pids of their masters. */
+  readonly #stats = new Map<number, Stats>()
+
+  private constructor(private readonly instance: Instance) {}
+
+  /** @returns undefined while it cannot be read: it is becoming another */
+  static find(): Apps | undefined {
+    const instance = instanceOf(parentOf(process.ppid)) // a worker's parent is the master, whose parent is the lookout
+    return instance && new Apps(instance)
+  }
+
+  get lookout(): number {
+    return this.instance.pid
+  }
+
+  /** All but the gateway itself. */
+  look(): Seen[] {
+    this.#plan()
+    const masters = mastersOf(this.instance)
+    this.#forget(new Set(masters.values()))
+    return this.#apps.map(app => {
+      const { name, urls = [], hosts = [] } = app.config
+      const master = masters.get(name)
+      const workers = master === undefined ? [] : childrenOf(master)
+      const { requests, ...rest } = this.#board(app).read()
+      const record = { ...rest, ...justWoken(master, rest), requests: requests + this.#requestsOf(master) }
+      const rss = [master ?? [], workers].flat().reduce((sum, pid) => sum + residentOf(pid), 0)
+      return { name, state: stateOf(master, workers, record), urls, hosts, master, rss, record }
+    })
+  }
+
+  /** What it holds changes with its argument vector; in the middle of that there is none. */
+  #plan(): void {
+    try {
+      const argv = fs.readFileSync(`/proc/${this.lookout}/cmdline`, 'latin1')
+      const plan = argv === this.#argv ? undefined : planOf(this.lookout)
+      if (!plan) return
+      this.#argv = argv
+      this.#apps = plan.apps.filter(({ config }) => config.name !== GATEWAY)
+    } catch {
+      // It has ended, and so are we about to.
+    }
+  }
+
+  #board(app: FoundApp): Board {
+    const { name, slot = 0 } = app.config
+    const known = this.#boards.get(name)
+    if (known?.slot === slot) return known.board
+    const board = boardOf(this.instance, app)
+    this.#boards.set(name, { slot, board })
+    return board
+  }
+
+  /** Its master, while it is awake. */
+  master(name: string): number | undefined {
+    return mastersOf(this.instance).get(name)
+  }
+
+  /** Another text once something was begun or has ended. */
+  sign(name: string): string {
+    const app = this.#apps.find(({ config }) => config.name === name)
+    if (!app) return 'gone'
+    const { changedAt, restartsBegun, restartsEnded } = this.#board(app).read()
+    return `${this.master(name)} ${changedAt} ${restartsBegun} ${restartsEnded}`
+  }
+
+  /** Of workers that live: the board has them once they are gone. */
+  #requestsOf(master: number | undefined): number {
+    const stats = master === undefined ? undefined : (this.#stats.get(master) ?? openStats(master))
+    if (master === undefined || !stats) return 0
+    this.#stats.set(master, stats)
+    return stats.all().reduce((sum, { requests }) => sum + requests, 0)
+  }
+
+  #forget(living: Set<number>): void {
+    for (const [master, stats] of this.#stats) {
+      if (living.has(master)) continue
+      stats.unmap()
+      this.#stats.delete(master)
+    }
+  }
+}
+
+function openStats(master: number): Stats | undefined {
+  try {
+    const fd = openBoard(master, 'lookout-stats')
+    if (fd === undefined) return undefined
+    try {
+      return new Stats(SLOTS, fd)
+    } finally {
+      posix.close(fd) // what is mapped stays so
+    }
+  } catch {
+    return undefined // gone meanwhile
+  }
+}
+
+function parentOf(pid: number): number {
+  const text = fs.readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[1])
+}
