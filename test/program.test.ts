@@ -10,7 +10,7 @@ import { childrenOf, cleanups, isAlive, until } from './support/lookout.js'
 
 const PYTHON = `import http.server, os, signal, socket, sys, threading, time
 assert os.environ['LISTEN_PID'] == str(os.getpid())
-assert not [name for name in os.environ if name.startswith('LOOKOUT_') and name != 'LOOKOUT_TESTS_RUN']
+assert not [name for name in os.environ if name.startswith('LOOKOUT_') and not name.startswith('LOOKOUT_TESTS_')]
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == '/slow': time.sleep(1.5)
