@@ -195,7 +195,6 @@ export class Holding {
       config,
       worker: workerArgv(config.script, spec.command ? [] : args, node),
       folder: cwd,
-      log: '',
       env,
     }
     const version = createHash('sha1').update(JSON.stringify(planned)).digest('base64url').slice(0, 12)

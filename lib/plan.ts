@@ -17,8 +17,6 @@ export interface PlannedApp {
   worker: string[]
   /** Where its processes work; '': where lookout was started. */
   folder: string
-  /** The file that they write to; '': what lookout writes to. */
-  log: string
   /** Added to the environment. */
   env: Record<string, string>
 }
@@ -63,12 +61,12 @@ function headOf({ ready, quiet, first, board, files, reload }: Plan): (string | 
 }
 
 function wordsOf({ config, groups, handoff = false, version, ...rest }: PlannedApp): (string | number)[] {
-  const { worker, folder, log, env } = rest
+  const { worker, folder, env } = rest
   const sockets = groups.reduce((sum, count) => sum + count, handoff ? 1 : 0)
   const variables = { ...env, LISTEN_FDNAMES: socketNames(groups, handoff), LOOKOUT_APP: encode(config) }
   const entries = Object.entries(variables).map(([name, value]) => `${name}=${value}`)
   const master = masterArgv(worker)
-  const before = [config.name, version, sockets, config.grace, folder, log, entries.length, ...entries]
+  const before = [config.name, version, sockets, config.grace, folder, entries.length, ...entries]
   return [...before, master.length, master.length - worker.length, ...master]
 }
 
@@ -159,7 +157,7 @@ class Reader {
     const version = this.#word()
     this.#number() // SOCKETS
     this.#number() // GRACE
-    this.#at += 2 // FOLDER, LOG
+    this.#word() // FOLDER
     const entries = this.#vector()
     const env = Object.fromEntries(entries.map(entry => [entry.replace(/=.*/s, ''), entry.replace(/^[^=]*=/, '')]))
     const argc = this.#number()

@@ -61,7 +61,7 @@ async function rest({ app, args, options }: Parsed, env: NodeJS.ProcessEnv): Pro
     const registered = register(env)
     const below = [...STANDARD, makeBoard(1), ...pidLock, ...(registered ? [registered.fd] : []), ...locks]
     const shown = { ...config, urls: groups.map(group => group[0]!.url) }
-    const alone = { version: '', folder: '', log: '', env: {} }
+    const alone = { version: '', folder: '', env: {} }
     const counts = groups.map(group => group.length)
     const argv = restingArgv({
       ready: config.quiet ? '' : readyLine(config, groups),

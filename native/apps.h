@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 struct app {
-  char *name, *version, *folder, *log;
+  char *name, *version, *folder;
   int first, sockets; /* counted from the lowest of all; none: a master that is to leave */
   long grace;
   char **env, **argv, **worker;
@@ -95,7 +95,6 @@ static void read_app(struct app *app) {
   app->sockets = number(1, 4096);
   app->grace = number(0, 1000000000);
   app->folder = word();
-  app->log = word();
   app->env = vector(number(0, 1024), "=");
   int count = number(1, 65536);
   words[-1] = NULL;

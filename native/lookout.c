@@ -2,7 +2,7 @@
  * lookout, at rest: waits for a connection, wakes the app's master, waits for the master to end.
  *
  * argv   lookout READY QUIET FIRST BOARD FILEC FILE... RELOADC RELOAD... LIVEC { LIVE }... { APP }...
- *        APP is NAME VERSION SOCKETS GRACE FOLDER LOG ENVC ENV... ARGC WORKER ARG...
+ *        APP is NAME VERSION SOCKETS GRACE FOLDER ENVC ENV... ARGC WORKER ARG...
  *          READY    a line for stderr, once signals are ours          QUIET   1: say nothing but failures
  *          FIRST    the lowest listening descriptor; the apps' follow each other from there
  *          BOARD    a descriptor below FIRST that every master gets   FILE    is removed at the end
@@ -10,7 +10,7 @@
  *          LIVE     what the body before us knew of an app: NAME VERSION, master, lifeline, GRACE, failures, woken, until
  *          NAME     of the app, which no other has        VERSION  the same as long as nothing about the app changes
  *          SOCKETS  how many are its     GRACE  ms to drain at the end
- *          FOLDER   where its processes work, LOG the file that they write to; empty: as we do
+ *          FOLDER   where its processes work; empty: as we do
  *          ENV      NAME=VALUE added for the app's processes
  *          ARG      the master's argument vector, a path first; from index WORKER on it is worker 0's
  *        Written by lib/plan.ts. Numbers are decimal; anything else is exit 2.
@@ -211,7 +211,7 @@ static sigset_t block_signals(void) {
 static void take_sockets(void) {
   polls = calloc((size_t)socket_count + 2, sizeof *polls);
   must("allocate", polls ? 0 : -1);
-  for (int fd = 3; fd < lowest; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC); /* the locks are held here alone; the board is handed on */
+  for (int fd = 3; fd < lowest; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC); /* locks are held here alone; the board is copied */
   for (int i = 0; i < socket_count; i++) {
     int listening = 0;
     socklen_t length = sizeof listening;
@@ -255,8 +255,8 @@ int main(int argc, char **argv) {
     while (read(caught->fd, &got, sizeof got) == sizeof got) obey(&got);
     reap();
     int offer = offers >= 0 && caught[1].revents ? take_offer() : 0;
-    if (offer < 0) end_reload();
-    if (offer > 0) hand_over();
+    if (offer < 0 || (offer > 0 && (ending || held))) end_reload(); /* a signal has come between */
+    else if (offer > 0) hand_over();
     for (struct app *app = apps; app < apps + app_count && !ending; app++)
       if (called(app)) wake(app);
   }

@@ -148,7 +148,10 @@ static napi_value Notify(napi_env env, napi_callback_info info) {
     ((struct sockaddr_un *)&address)->sun_path[0] = '\0';
     length--; /* its end is not a NUL */
   }
-  if (length) number = fd >= 0 && sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, length) >= 0 ? 0 : errno;
+  if (length) {
+    ssize_t sent = fd < 0 ? -1 : sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, length);
+    number = sent < 0 ? errno : 0;
+  }
   if (fd >= 0) close(fd);
   free(name);
   free(text);
@@ -405,15 +408,16 @@ static napi_value Control(napi_env env, napi_callback_info info) {
 NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback call; } functions[] = {
     {"socket", Socket}, {"setsockopt", Setsockopt}, {"getsockopt", Getsockopt}, {"bind", Bind}, {"connect", Connect},
-    {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair}, {"notify", Notify}, {"send", Send}, {"peek", Peek}, {"receive", Receive}, {"nonblock", Nonblock},
-    {"close", Close}, {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable},
+    {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair},
+    {"notify", Notify}, {"send", Send}, {"peek", Peek}, {"receive", Receive}, {"nonblock", Nonblock}, {"close", Close},
+    {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable},
     {"memfd", Memfd}, {"mmap", Mmap}, {"unmap", Unmap}, {"backlog", Backlog}, {"poll", Poll}, {"control", Control},
     {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen}, {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap},
     {"prctl", Prctl}, {"yield", Yield},
   };
   static const struct { const char *name; int value; } constants[] = {
     {"AF_UNIX", AF_UNIX}, {"AF_INET", AF_INET}, {"AF_INET6", AF_INET6}, {"SOL_SOCKET", SOL_SOCKET},
-    {"SO_TYPE", SO_TYPE}, {"SO_RCVLOWAT", SO_RCVLOWAT},  {"SO_ACCEPTCONN", SO_ACCEPTCONN}, {"SO_REUSEADDR", SO_REUSEADDR},
+    {"SO_TYPE", SO_TYPE}, {"SO_RCVLOWAT", SO_RCVLOWAT}, {"SO_ACCEPTCONN", SO_ACCEPTCONN}, {"SO_REUSEADDR", SO_REUSEADDR},
     {"SOCK_STREAM", SOCK_STREAM}, {"IPPROTO_TCP", IPPROTO_TCP}, {"TCP_DEFER_ACCEPT", TCP_DEFER_ACCEPT},
     {"IPPROTO_IPV6", IPPROTO_IPV6}, {"IPV6_V6ONLY", IPV6_V6ONLY}, {"EAGAIN", EAGAIN}, {"EMFILE", EMFILE}, {"ENFILE", ENFILE},
     {"PR_SET_PDEATHSIG", PR_SET_PDEATHSIG},

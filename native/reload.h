@@ -2,7 +2,7 @@
  * HUP: another argument vector for the same process. A child thinks: RELOAD, with LOOKOUT_RELOAD as its end of a socket
  * pair, and our board, locks and sockets where they are. It sends what the next body of ours is to have as descriptor 3 and
  * up, many to a message, after a memfd with the words of its argv (a path first, each with its NUL); a message's data is the
- * number of the word before which LIVE comes. An empty message's end: DONE. Whatever goes wrong before that leaves us as we are.
+ * number of the word before which LIVE comes, and DONE in the last. Whatever goes wrong before that leaves us as we are.
  */
 #include <fcntl.h>
 #include <signal.h>

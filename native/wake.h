@@ -47,11 +47,6 @@ static _Noreturn void start(const struct app *app, int lifeline) {
   set_number("LISTEN_FDS", app->sockets);
   for (char **entry = app->env; *entry; entry++) must("putenv", putenv(*entry));
   if (*app->folder) must(app->folder, chdir(app->folder));
-  if (*app->log) {
-    int log = must(app->log, open(app->log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-    must("dup2", dup2(log, STDOUT_FILENO));
-    must("dup2", dup2(log, STDERR_FILENO));
-  }
   pid_t master = getpid(), worker = must("fork", fork());
   if (worker == 0) {
     must("prctl", prctl(PR_SET_PDEATHSIG, SIGKILL));

@@ -87,7 +87,6 @@ export interface App {
   /** ms */
   grace?: number
   folder?: string
-  log?: string
   env?: string[]
   /** What the puppets do: see puppet.c. */
   master: string[]
@@ -136,8 +135,8 @@ export function argumentsOf(
 }
 
 function wordsOf({ name = 'one', version = '1', sockets = 1, grace = 30_000, ...rest }: App): (string | number)[] {
-  const { folder = '', log = '', env = [], master, worker = ['hum'] } = rest
-  const before = [name, version, sockets, grace, folder, log, env.length, ...env]
+  const { folder = '', env = [], master, worker = ['hum'] } = rest
+  const before = [name, version, sockets, grace, folder, env.length, ...env]
   const count = master.length + worker.length + 2
   return [...before, count, master.length + 1, puppet(), ...master, puppet(), ...worker]
 }
