@@ -67,6 +67,7 @@ export class Board {
   readonly #sequence: Int32Array
   readonly #numbers: Float64Array
   readonly #bytes: Buffer
+  #isLeft = false
 
   /** @param fd a board's, which is mapped and stays the caller's */
   constructor(fd: number, app = 0) {
@@ -78,6 +79,7 @@ export class Board {
 
   /** Changes several fields at once: no reader sees some of them without the others. */
   write(values: Partial<Omit<Entry, 'latencies'>> & { latency?: number }): void {
+    if (this.#isLeft) return
     Atomics.store(this.#sequence, 0, Atomics.load(this.#sequence, 0) | 1)
     for (const [name, value] of Object.entries(values)) {
       if (name in NUMBERS) this.#numbers[NUMBERS[name as keyof typeof NUMBERS]] = value as number
@@ -88,6 +90,11 @@ export class Board {
       this.#numbers[NUMBERS.latencies]!++
     }
     Atomics.add(this.#sequence, 0, 1)
+  }
+
+  /** The slot has another writer from now on: nothing of what we would say goes into it. */
+  leave(): void {
+    this.#isLeft = true
   }
 
   /** Makes the slot another app's. */

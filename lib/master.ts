@@ -42,7 +42,7 @@ class Master {
   #reason = ''
   #final = false
   #orphaned = false
-  /** Another master has taken its place, and its slot of the board. */
+  /** Another master takes its place. */
   #isReplaced = false
   #standIn: StandIn | undefined
   #watcher: { add(files: string[]): void } | undefined
@@ -118,8 +118,7 @@ class Master {
         this.#begin()
         return this.#pool.sayStats()
       case Signal.HUP:
-        this.#isReplaced = true
-        return this.#end('its configuration has changed')
+        return this.#makeWay()
       case Signal.USR2:
         return this.#restart()
       case Signal.TTIN:
@@ -133,6 +132,17 @@ class Master {
         this.#pool.say('goes on')
         return this.#rest.release()
     }
+  }
+
+  /** Another takes our place, and our slot of the board: what we know is in it, and nothing more of ours will be. */
+  #makeWay(): void {
+    if (this.#pool.isEnding) return
+    this.#begin()
+    this.#board.add({ requests: this.#pool.fleet.all.reduce((sum, { stats }) => sum + stats.requests, 0) })
+    this.#board.write({ pid: 0 })
+    this.#board.leave()
+    this.#isReplaced = true
+    this.#end('its configuration has changed')
   }
 
   #restart(): void {
@@ -246,11 +256,9 @@ class Master {
   #leave(): void {
     if (this.#pool.fleet.all.length > 0 || this.#standIn) return
     if (this.#orphaned) this.#leaveNobody()
-    if (!this.#isReplaced) {
-      this.#begin()
-      this.#board.write({ pid: 0, why: this.#reason, changedAt: Date.now() })
-    }
-    if (this.#config.statsFile !== undefined) this.#pool.supervise().leaveStats(this.#final)
+    this.#begin()
+    this.#board.write({ pid: 0, why: this.#reason, changedAt: Date.now() })
+    if (this.#config.statsFile !== undefined && !this.#isReplaced) this.#pool.supervise().leaveStats(this.#final)
     process.exit(0)
   }
 

@@ -68,6 +68,7 @@ export class Folder {
     urls: string[]
     master?: number
     wakes: number
+    failures: number
     requests: number
     why: string
     rss: number
