@@ -72,7 +72,7 @@ class Arrival {
   readonly #timer: NodeJS.Timeout
   readonly #since = now()
   #seen = 0
-  #state: 'reading' | 'parsing' | 'done' = 'reading'
+  #state: 'reading' | 'parsing' | 'giving' | 'done' = 'reading'
 
   constructor(private readonly fd: number) {
     this.#watch = posix.poll(fd, () => this.#look())
@@ -111,6 +111,7 @@ class Arrival {
 
   /** The app has the connection once the message is in its queue, whether it is awake or not. */
   #give(app: Known): void {
+    this.#state = 'giving'
     try {
       handOver(app.handoff, this.fd)
     } catch (error) {
@@ -132,7 +133,7 @@ class Arrival {
   }
 
   #late(): void {
-    if (this.#state === 'done') return
+    if (this.#state === 'done' || this.#state === 'giving') return // to give up is the giver's
     this.#leave()
     const socket = new net.Socket({ fd: this.fd, readable: true, writable: true })
     socket.on('error', () => {})
