@@ -85,13 +85,20 @@ function isHeld(file: string): boolean {
   }
   try {
     posix.flock(fd)
-    fs.rmSync(file, { force: true })
+    remove(file)
     return false
   } catch {
     return true
   } finally {
     fs.closeSync(fd)
   }
+}
+
+/** What one that was killed has left: its file, and where its apps were handed connections. */
+function remove(file: string): void {
+  const [folder, pid] = [path.dirname(file), path.basename(file)]
+  const left = fs.readdirSync(folder).filter(name => name === pid || name.endsWith(`.${pid}`))
+  for (const name of left) fs.rmSync(path.join(folder, name), { force: true })
 }
 
 /** @returns undefined where that is no resting program of ours */

@@ -48,10 +48,11 @@ function act(given: Given): void {
 }
 
 /** @throws Misuse where systemd would not have it */
-function nameOf({ app, options }: Given): string {
+function nameOf({ app, options, flags }: Given): string {
+  const isName = flags.remove === true && !fs.existsSync(app)
   const { dir, name: file } = path.parse(path.resolve(app))
-  const name = options.name ?? (GENERIC.test(file) ? path.basename(dir) : file)
-  if (!/^[\w:.-]{1,200}$/.test(name)) {
+  const name = options.name ?? (isName ? app : GENERIC.test(file) ? path.basename(dir) : file)
+  if (!/^\w[\w:.-]{0,199}$/.test(name)) {
     throw new Misuse(`cannot name a unit ${JSON.stringify(name)}: letters, digits and _ - . : are wanted (--name)`)
   }
   return name

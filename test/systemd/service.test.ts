@@ -343,13 +343,13 @@ describe('under systemd', function () {
   it('--remove takes away what it has made, and only that', async () => {
     const folder = systemd.app('gone', { 'app.js': EXPRESS })
     const port = await freePort()
-    await systemd.lookout('unit', '--install', '-l', `${port}`, `${folder}/app.js`)
+    await systemd.lookout('unit', '--install', '--name', 'gone.v2', '-l', `${port}`, `${folder}/app.js`)
     await request(`http://127.0.0.1:${port}`)
-    expect((await systemd.lookout('unit', '--remove', 'gone')).stdout).to.equal('gone is removed\n')
+    expect((await systemd.lookout('unit', '--remove', 'gone.v2')).stdout).to.equal('gone.v2 is removed\n')
     expect(fs.readdirSync(systemd.path('/etc/systemd/system')).filter(name => name.startsWith('gone'))).to.deep.equal(
       [],
     )
-    expect(systemd.processes('gone.service')).to.deep.equal([])
+    expect(systemd.processes('gone.v2.service')).to.deep.equal([])
     const { code, stderr } = await systemd.lookout('unit', '--remove', 'gone')
     expect([code, stderr]).to.deep.equal([
       2,
