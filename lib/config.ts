@@ -55,6 +55,9 @@ export interface AppConfig {
   prefork?: number
 }
 
+/** What the gateway is called, among the names of the apps that `lookout up` holds: no other can be. */
+export const GATEWAY = 'lookout'
+
 /** Half as many as there are slots for: those that are replaced are still there. */
 export const MAX_WORKERS = 128
 

@@ -41,7 +41,8 @@ export interface Configuration {
   apps: AppSpec[]
 }
 
-const GATEWAY = 8080
+/** Where the gateway is, if nothing else is said. */
+const PORT = 8080
 
 /**
  * @param targets a configuration's file, the folder that has one, or folders of apps; none: `cwd`
@@ -52,7 +53,7 @@ export async function loadConfiguration(targets: string[], cwd: string): Promise
   const { mistakes, input } = shape.checkShape(source.value)
   const assembly = new Assembly(source, [...mistakes])
   const apps = input ? Object.entries(input.apps).map(([name, app]) => assembly.app(name, app, input)) : []
-  const gateway = input?.gateway ?? GATEWAY
+  const gateway = input?.gateway ?? PORT
   // A gateway that is wrong clashes with nobody.
   const isGatewayKnown = !mistakes.some(({ path: [first] }) => first === 'gateway')
   assembly.mistakes.push(...clashes(apps, isGatewayKnown && gateway), ...hostClashes(apps))

@@ -3,13 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { now } from './clock.js'
 import type { Apps } from './gateway-survey.js'
 import { knock, tell } from './running.js'
+import { Signal } from './signals.js'
 
 export const ACTIONS = ['wake', 'rest', 'restart'] as const
 
 export type Action = (typeof ACTIONS)[number]
-
-const SIGUSR2 = 12
-const SIGTERM = 15
 
 /** ms between two looks. */
 const LOOK = 20
@@ -34,7 +32,7 @@ export async function act(
   if (action === 'wake') {
     if (handoff === undefined) return `cannot wake ${name}: it is reached by its addresses alone`
     if (!knock(handoff)) return `cannot wake ${name}: nobody listens for that`
-  } else if (!(await told(action === 'rest' ? SIGTERM : SIGUSR2, name, apps)))
+  } else if (!(await told(action === 'rest' ? Signal.TERM : Signal.USR2, name, apps)))
     return `cannot ${action} ${name}: its master does not hear`
   for (const end = now() + SEEN; apps.sign(name) === before && now() < end; ) await sleep(LOOK)
   return undefined

@@ -2,7 +2,7 @@
 import { SCRIPT } from './gateway-script.js'
 import { STYLE } from './gateway-style.js'
 import type { Seen } from './gateway-survey.js'
-import { plural } from './text.js'
+import { escapeHtml, plain, plural } from './text.js'
 
 /** An app, as the gateway knows it. */
 export interface Known {
@@ -39,18 +39,14 @@ const COLUMNS = [
 
 type Column = (typeof COLUMNS)[number][0]
 
-/** Whatever an app has said, as text: colours and cursor movements mean nothing here. */
-export function escapeHtml(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what they are
-  const plain = text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '').replace(/[\u0000-\u0009\u000b-\u001f\u007f]/g, ' ')
-  return plain.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`)
-}
+/** Whatever an app has said, as text. */
+const shown = (text: string): string => escapeHtml(plain(text))
 
 /** @param nonce by which the style and the script are known to be ours */
 function page(title: string, nonce: string, body: string, script = ''): string {
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${escapeHtml(title)}</title><link rel="icon" href="data:,">
+<title>${shown(title)}</title><link rel="icon" href="data:,">
 <style nonce="${nonce}">${STYLE}</style></head>
 <body>
 ${body}
@@ -72,8 +68,8 @@ export function overview({ apps, port, lookout, token }: Overview, nonce: string
       return `<td role="cell" id="${id}" class="${type}" data-label="${label}">${html[column]}</td>`
     })
     const links = linksOf(app, port)
-    const name = `<span class="name">${escapeHtml(app.name)}</span><ul class="at">${links}</ul>`
-    return `<tr role="row" data-app="${escapeHtml(app.name)}"><th scope="row" role="rowheader">${name}</th>\n${cells.join('\n')}</tr>`
+    const name = `<span class="name">${shown(app.name)}</span><ul class="at">${links}</ul>`
+    return `<tr role="row" data-app="${shown(app.name)}"><th scope="row" role="rowheader">${name}</th>\n${cells.join('\n')}</tr>`
   })
   const table = `<table role="table" aria-label="Apps"><thead role="rowgroup"><tr role="row">${heads.join('')}</tr></thead>
 <tbody role="rowgroup">
@@ -107,10 +103,10 @@ function reasons(state: Seen['state'], record: Seen['record']): string[] {
   const { why, wakes, bootError, restart, restartFailed, restartsBegun, restartsEnded } = record
   const isRestarting = state !== 'rests' && restartsBegun > restartsEnded
   const told = isRestarting ? 'it is being restarted' : why || (wakes === 0 ? 'it was not woken yet' : '')
-  const small = (text: string, type = 'soft') => `<small class="${type}">${escapeHtml(text)}</small>`
+  const small = (text: string, type = 'soft') => `<small class="${type}">${shown(text)}</small>`
   const parts: string[] = []
-  if (state === 'fails') parts.push(`<div class="error">${escapeHtml(bootError)}</div>`)
-  else if (told) parts.push(`<div>${escapeHtml(told)}</div>`)
+  if (state === 'fails') parts.push(`<div class="error">${shown(bootError)}</div>`)
+  else if (told) parts.push(`<div>${shown(told)}</div>`)
   if (restart && !isRestarting)
     parts.push(restartFailed ? small(`Last restart failed: ${restart}`, 'error') : small(`Last restart: ${restart}`))
   if (bootError && state !== 'fails') parts.push(small(`It once failed: ${bootError}`))
@@ -140,22 +136,22 @@ export function summaryOf(apps: Seen[]): string {
 export function notFound(known: Known[], host: string, port: number, nonce: string): string {
   const title = host === '' ? 'There is no such app' : `There is no app at ${host}`
   const items = known.map(({ hosts, urls }) => {
-    const link = `<a href="${escapeHtml(`http://${hosts[0]}:${port}/`)}">${escapeHtml(hosts[0]!)}</a>`
-    return `<li>${link}<span class="soft">${escapeHtml(urls.join(', '))}</span></li>`
+    const link = `<a href="${shown(`http://${hosts[0]}:${port}/`)}">${shown(hosts[0]!)}</a>`
+    return `<li>${link}<span class="soft">${shown(urls.join(', '))}</span></li>`
   })
-  return page(title, nonce, `<h1>${escapeHtml(title)}</h1>\n<ul class="list">${items.join('\n')}</ul>`)
+  return page(title, nonce, `<h1>${shown(title)}</h1>\n<ul class="list">${items.join('\n')}</ul>`)
 }
 
 /** That something was not done, and how to go on. */
 export function refused(why: string, nonce: string): string {
-  return page(why, nonce, `<h1>${escapeHtml(why)}</h1>\n<p><a href="/">The apps</a></p>`)
+  return page(why, nonce, `<h1>${shown(why)}</h1>\n<p><a href="/">The apps</a></p>`)
 }
 
 function linksOf({ hosts, urls }: Seen, port: number): string {
   const named = hosts.map(host => [`http://${host}:${port}/`, host])
   const others = urls.map(url => [url.startsWith('http') ? `${url}/` : '', url.replace(/^http:\/\//, '')])
   const items = [...named, ...others].map(([url = '', text = '']) =>
-    url === '' ? escapeHtml(text) : `<a href="${escapeHtml(url)}">${escapeHtml(text)}</a>`,
+    url === '' ? shown(text) : `<a href="${shown(url)}">${shown(text)}</a>`,
   )
   return items.map(item => `<li>${item}</li>`).join('')
 }

@@ -4,14 +4,12 @@
  */
 import fs from 'node:fs'
 import type { Board } from './board.js'
+import { GATEWAY } from './config.js'
 import { boardOf, childrenOf, type Instance, instanceOf, mastersOf, openBoard, planOf } from './instances.js'
 import type { FoundApp } from './plan.js'
 import { posix } from './posix.js'
 import { SLOTS, Stats } from './stats.js'
 import { justWoken, residentOf, type Survey, stateOf } from './survey.js'
-
-/** What the gateway itself is called. */
-const GATEWAY = 'lookout'
 
 /** What the page shows of an app. */
 export interface Seen extends Pick<Survey, 'name' | 'state' | 'urls' | 'master' | 'rss' | 'record'> {

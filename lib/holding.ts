@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { type Address, type Bound, bind, release } from './bind.js'
 import { Board } from './board.js'
-import { type AppConfig, INTERNAL } from './config.js'
+import { type AppConfig, GATEWAY, INTERNAL } from './config.js'
 import type { AppSpec, Configuration } from './configuration.js'
 import { Failure, Misuse } from './errors.js'
 import type { Known } from './gateway-page.js'
@@ -20,9 +20,6 @@ import { plural } from './text.js'
 
 /** Apps for which there is room on the board; the first slot is lookout's own, the last may be the gateway's. */
 export const MOST = 1000
-
-/** The gateway's, among the names of the apps: no app can be called so. */
-const GATEWAY = 'lookout'
 
 /** Connections that may wait until an app takes them from the gateway. */
 const HANDED = 4096

@@ -1,4 +1,6 @@
 /** What a visitor gets while an app fails: a page, JSON or text, as asked for; one plain sentence in production. */
+import { escapeHtml, plain } from './text.js'
+
 export interface Failing {
   name: string
   /** What failed, in a line: "the app threw while it was loading" */
@@ -14,16 +16,6 @@ export interface Failing {
 export interface Page {
   type: string
   body: string
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, character => `&#${character.charCodeAt(0)};`)
-}
-
-/** Colours and cursor movements mean nothing outside a terminal. */
-function plain(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what they are
-  return text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '')
 }
 
 function section(title: string, text: string | undefined): string {

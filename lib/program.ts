@@ -9,6 +9,8 @@ import { now } from './clock.js'
 import { counterOf } from './kernel.js'
 import { type Membership, membership } from './membership.js'
 import { Control, posix, type Watch } from './posix.js'
+import { Signal } from './signals.js'
+import { ITS_PID } from './spawn.js'
 
 /** ms between two counts of the connections. */
 const COUNT = 100
@@ -18,11 +20,6 @@ const SOON = 1000
 
 /** ms that clients have at the end, before the program hears of it. */
 const PATIENCE = 5000
-
-const SIGTERM = 15
-
-/** What replaces LISTEN_PID's value in the child: see native/processes.h. */
-const PID = '0000000000'
 
 class Program {
   #child: { pidfd: number; watch: Watch; startedAt: number } | undefined
@@ -59,7 +56,7 @@ class Program {
     const { sockets } = this.worker
     const own = {
       LISTEN_FDS: `${sockets.length}`,
-      LISTEN_PID: PID,
+      LISTEN_PID: ITS_PID,
       LISTEN_FDNAMES: sockets.map(() => 'lookout').join(':'),
     }
     const env = Object.entries({ ...process.env, ...own }).map(([name, value]) => `${name}=${value}`)
@@ -98,7 +95,7 @@ class Program {
     this.#isEnding = true
     if (!this.#child) process.exit(0)
     if (this.#count() > 0 && now() - since < PATIENCE) setTimeout(() => this.#end(since), COUNT)
-    else posix.pidfdKill(this.#child.pidfd, SIGTERM)
+    else posix.pidfdKill(this.#child.pidfd, Signal.TERM)
   }
 }
 

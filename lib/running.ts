@@ -5,8 +5,7 @@ import { causeOf, Failure, Misuse } from './errors.js'
 import { boardOf, handoffFile, type Instance, instanceOf, instances, mastersOf, openBoard } from './instances.js'
 import type { FoundApp } from './plan.js'
 import { posix } from './posix.js'
-
-const SIGUSR2 = 12
+import { Signal } from './signals.js'
 
 export interface Running {
   name: string
@@ -131,7 +130,7 @@ function hears(pid: number): boolean {
   try {
     if (!fs.readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('lookout master')) return false
     const [, caught = '0'] = /^SigCgt:\s*(\w+)$/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
-    return ((BigInt(`0x${caught}`) >> BigInt(SIGUSR2 - 1)) & 1n) === 1n
+    return ((BigInt(`0x${caught}`) >> BigInt(Signal.USR2 - 1)) & 1n) === 1n
   } catch {
     return false // gone
   }

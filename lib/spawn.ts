@@ -17,8 +17,8 @@ export interface Launch {
   apart: boolean
 }
 
-/** What replaces LISTEN_PID's value in the child, once it knows its pid: see native/posix.c. */
-const PID = '0000000000'
+/** What the child replaces as LISTEN_PID's value, once it knows its pid: see native/processes.h. */
+export const ITS_PID = '0000000000'
 
 /** @throws the system's error */
 export function spawnWorker(index: number, launch: Launch): { pid: number; channel: number } {
@@ -26,7 +26,7 @@ export function spawnWorker(index: number, launch: Launch): { pid: number; chann
   const [ours, theirs] = posix.socketpair()
   const listeners = [...groups.flatMap(({ fds }) => fds), ...groups.flatMap(({ handoff = [] }) => handoff)]
   const { LOOKOUT_NODE_OPTIONS, LOOKOUT_WORKER_PID, ...rest } = env
-  const variables: NodeJS.ProcessEnv = { ...rest, LISTEN_PID: PID, LOOKOUT_WORKER: String(index) }
+  const variables: NodeJS.ProcessEnv = { ...rest, LISTEN_PID: ITS_PID, LOOKOUT_WORKER: String(index) }
   if (LOOKOUT_NODE_OPTIONS !== undefined) variables.NODE_OPTIONS = LOOKOUT_NODE_OPTIONS
   const list = Object.entries(variables).map(([name, value]) => `${name}=${value}`)
   try {

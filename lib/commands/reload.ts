@@ -4,9 +4,8 @@ import { Board } from '../board.js'
 import { now } from '../clock.js'
 import { Failure } from '../errors.js'
 import { posix } from '../posix.js'
+import { Signal } from '../signals.js'
 import { only } from './stop.js'
-
-const SIGHUP = 1
 
 const HELP = `Usage: lookout reload [PID]
 
@@ -24,7 +23,7 @@ export async function run(args: string[], env: NodeJS.ProcessEnv): Promise<void>
   if (!instance.reloads) throw new Failure(`cannot reload ${instance.pid}: it has no configuration (lookout up has)`)
   const board = new Board(instance.boardFd)
   const { restartsBegun } = board.read()
-  posix.pidfdKill(instance.pidfd, SIGHUP)
+  posix.pidfdKill(instance.pidfd, Signal.HUP)
   for (const end = now() + PATIENCE; now() < end; await sleep(LOOK)) {
     if (!posix.pidfdKill(instance.pidfd, 0)) throw new Failure(`cannot reload ${instance.pid}: it has ended`)
     const { restartsEnded, restartFailed, restart } = board.read()

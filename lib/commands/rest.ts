@@ -2,8 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Misuse } from '../errors.js'
 import { find } from '../running.js'
-
-const SIGTERM = 15
+import { Signal } from '../signals.js'
 
 const USAGE = 'Usage: lookout rest NAME|PID|PIDFILE'
 
@@ -20,7 +19,7 @@ export async function run(args: string[], env: NodeJS.ProcessEnv): Promise<void>
   const running = find('rest', target, env)
   const master = running.master()
   for (let told = false; master !== undefined && running.master() === master; await sleep(LOOK)) {
-    if (!told) told = running.tell(SIGTERM)
+    if (!told) told = running.tell(Signal.TERM)
   }
   console.log(`${running.name} rests`)
 }

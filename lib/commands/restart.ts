@@ -3,8 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { now } from '../clock.js'
 import { Failure, Misuse } from '../errors.js'
 import { find, type Running } from '../running.js'
-
-const SIGUSR2 = 12
+import { Signal } from '../signals.js'
 
 const USAGE = 'Usage: lookout restart NAME|PID|PIDFILE'
 
@@ -46,7 +45,7 @@ export async function run(args: string[], env: NodeJS.ProcessEnv): Promise<void>
 async function tell(running: Running): Promise<number | undefined> {
   for (const end = now() + BOOT; ; await sleep(LOOK)) {
     const master = running.master()
-    if (master === undefined || running.tell(SIGUSR2)) return master
+    if (master === undefined || running.tell(Signal.USR2)) return master
     if (now() > end) throw new Failure(`cannot restart ${running.name}: its master does not hear`)
   }
 }

@@ -3,8 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Misuse } from '../errors.js'
 import { type Instance, instanceOf, instances } from '../instances.js'
 import { posix } from '../posix.js'
-
-const SIGTERM = 15
+import { Signal } from '../signals.js'
 
 const USAGE = 'Usage: lookout stop [PID]'
 
@@ -32,7 +31,7 @@ export async function run(args: string[], env: NodeJS.ProcessEnv): Promise<void>
   if (args[0] === '--help')
     return console.log(`${USAGE}\n\nEnds a lookout: its apps finish what they have begun. Waits for that.`)
   const { pid, pidfd } = only('stop', args, env)
-  posix.pidfdKill(pidfd, SIGTERM)
+  posix.pidfdKill(pidfd, Signal.TERM)
   while (posix.pidfdKill(pidfd, 0) && instanceOf(pid)) await sleep(LOOK)
   console.log(`stopped ${pid}`)
 }
