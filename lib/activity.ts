@@ -1,84 +1,25 @@
-/**
- * What a worker is doing, derived from its open connections and not counted along: a request in flight is a response
- * that is not finished on a connection that is still there.
- */
-import diagnostics from 'node:diagnostics_channel'
+/** What a worker is doing, for itself and for its master, and how it stops doing it. */
 import type http from 'node:http'
-import type http2 from 'node:http2'
 import type net from 'node:net'
-import type tls from 'node:tls'
 import { now } from './clock.js'
+import { type Connection, Connections, ENDED, isHttp, SILENT } from './connections.js'
 import { holds } from './hold.js'
 import { Field, type Slot } from './stats.js'
-
-const SERVER = Symbol('lookout.server')
-const ENDED = Symbol('lookout.ended')
-const SILENT = Symbol('lookout.silent')
-
-/** With Node's own count of its connections. */
-type Server = net.Server & { [SERVER]?: true; _connections: number }
-
-type Connection = net.Socket & {
-  server?: Server
-  /** Node's, of an HTTP connection: null once an upgrade or CONNECT has taken it over. */
-  parser?: object | null
-  /**
-   * Node's, of an HTTP connection: the response that is not yet sent, which its own closeIdleConnections() goes by, too;
-   * null once it is, undefined until there was a request.
-   */
-  _httpMessage?: http.ServerResponse | null
-  /** ms, monotonic: when we ended it. */
-  [ENDED]?: number
-  /** ms, monotonic: when it was first seen without a byte received. */
-  [SILENT]?: number
-}
+import { plural } from './text.js'
 
 /** ms within which a new connection may be expected to send its request, when the app is to stop. */
 const FIRST_DATA = 1000
 /** ms that a peer has to close its side of a connection we ended. */
 const LINGER = 100
-/** Connections that may be gone are looked for when there are twice as many as there were, and no fewer than this. */
-const FEW = 64
 
-function isHttp(server: net.Server): boolean {
-  return typeof (server as http.Server).closeIdleConnections === 'function' || isHttp2(server)
-}
-
-function isHttp2(server: net.Server): boolean {
-  return typeof (server as http2.Http2SecureServer).updateSettings === 'function'
-}
-
-function isTls(server: net.Server): server is tls.Server {
-  return typeof (server as tls.Server).setSecureContext === 'function'
-}
-
-function plural(count: number, what: string): string[] {
-  return count === 0 ? [] : [`${count} ${what}${count === 1 ? '' : 's'}`]
-}
-
-/** Connections by what they are doing. */
-interface Census {
-  requests: number
-  upgraded: number
-  raw: number
-  idle: Connection[]
+/** How many of something there are; nothing where there are none. */
+function some(count: number, what: string): string[] {
+  return count === 0 ? [] : [plural(count, what)]
 }
 
 export class Activity {
-  /**
-   * Those that are open, and some that no longer are: to take each out at its end, by a listener and from a Set, would cost a
-   * fifth of the new connections a second.
-   */
-  #connections: Connection[] = []
-  #many = FEW
-  readonly #handshakes = new Set<net.Socket>()
-  readonly #sessions = new Set<http2.ServerHttp2Session>()
-  readonly #streams = new Set<http2.ServerHttp2Stream>()
-  /** ms, monotonic: when the last connection was accepted. */
-  #acceptedAt = 0
+  readonly #connections: Connections
   #seen = ''
-  #draining = false
-  #counting = false
 
   /**
    * @param closed called after each connection's end
@@ -86,17 +27,11 @@ export class Activity {
    */
   constructor(
     private readonly slot: Slot,
-    private readonly closed: () => void,
-    private readonly answered: () => void,
+    closed: () => void,
+    answered: () => void,
   ) {
     slot[Field.lastActive] = now()
-    diagnostics.subscribe('net.server.socket', message => {
-      const { socket } = message as { socket: Connection }
-      const { server } = socket
-      if (!server?.[SERVER]) return
-      if (isTls(server)) this.#shakesHands(socket)
-      else this.#track(socket)
-    })
+    this.#connections = new Connections(slot, closed, answered)
   }
 
   /** ms, monotonic: when there last was work; Infinity while there is. */
@@ -106,118 +41,27 @@ export class Activity {
 
   /** Counts what is done on this server's connections. */
   watch(server: net.Server): void {
-    const watched = server as Server
-    if (watched[SERVER]) return
-    watched[SERVER] = true
-    this.#count(watched)
-    if (isHttp(server)) this.#countRequests()
-    if (isTls(server)) {
-      server.on('secureConnection', socket => {
-        const { _parent: raw } = socket as tls.TLSSocket & { _parent?: net.Socket }
-        if (raw) this.#handshakes.delete(raw)
-        this.#track(Object.assign(socket, { server: watched }))
-      })
-    }
-    if (isHttp2(server)) (server as http2.Http2Server).on('session', session => this.#trackSession(session))
-  }
-
-  /** Node says how many there are now, by its own property; we listen in. */
-  #count(server: Server): void {
-    let count = server._connections
-    this.slot[Field.connections]! += count
-    Object.defineProperty(server, '_connections', {
-      configurable: true,
-      enumerable: true,
-      get: () => count,
-      set: (value: number) => {
-        this.slot[Field.connections]! += value - count
-        const fewer = value < count
-        count = value
-        if (fewer) this.closed()
-      },
-    })
-  }
-
-  /**
-   * A response gets its connection when its turn comes. To listen in there costs a request less than the message that
-   * http.server.request.start makes of each.
-   */
-  #countRequests(): void {
-    if (this.#counting) return
-    this.#counting = true
-    const { ServerResponse } = require('node:http') as typeof http // the app has it by now
-    const { assignSocket } = ServerResponse.prototype
-    const begun = (connection: Connection, response: http.ServerResponse) => {
-      if (!connection.server?.[SERVER]) return
-      if (this.slot[Field.requests]!++ === 0) response.once('finish', this.answered)
-      if (this.#draining && response.shouldKeepAlive && !response.headersSent) response.setHeader('Connection', 'close')
-    }
-    ServerResponse.prototype.assignSocket = function (socket) {
-      assignSocket.call(this, socket)
-      begun(socket, this)
-    }
-  }
-
-  /** Until the handshake is over, or given up, nothing else knows of a connection to a TLS server. */
-  #shakesHands(socket: net.Socket): void {
-    this.#acceptedAt = now()
-    this.#handshakes.add(socket)
-    socket.once('close', () => this.#handshakes.delete(socket))
-  }
-
-  /** Handshakes that may be expected to come to an end. */
-  get #fresh(): number {
-    return now() - this.#acceptedAt < FIRST_DATA ? this.#handshakes.size : 0
-  }
-
-  #track(connection: Connection): void {
-    this.slot[Field.accepted]!++
-    this.#acceptedAt = now()
-    if (this.#connections.push(connection) < this.#many) return
-    this.#many = Math.max(FEW, 2 * this.#open().length)
-  }
-
-  #open(): Connection[] {
-    this.#connections = this.#connections.filter(connection => !connection.destroyed)
-    return this.#connections
-  }
-
-  #trackSession(session: http2.ServerHttp2Session): void {
-    this.#sessions.add(session)
-    session.once('close', () => this.#sessions.delete(session))
-    session.on('stream', stream => {
-      this.slot[Field.requests]!++
-      this.#streams.add(stream)
-      stream.once('close', () => this.#streams.delete(stream))
-    })
-  }
-
-  #census(): Census {
-    const census: Census = { requests: this.#streams.size, upgraded: 0, raw: 0, idle: [] }
-    for (const connection of this.#open()) {
-      const { server } = connection
-      if (!server || !isHttp(server)) census.raw++
-      else if (connection._httpMessage) census.requests++
-      else if (connection.parser === null) census.upgraded++
-      else census.idle.push(connection)
-    }
-    return census
+    this.#connections.watch(server)
   }
 
   /** What is being answered, where it is one request alone. */
   get onlyRequest(): http.IncomingMessage | undefined {
-    const [response, ...others] = this.#open().flatMap(({ _httpMessage }) => _httpMessage ?? [])
-    return others.length === 0 && this.#streams.size === 0 ? response?.req : undefined
+    return this.#connections.onlyRequest
+  }
+
+  /** Handshakes that may be expected to come to an end. */
+  get #fresh(): number {
+    return now() - this.#connections.acceptedAt < FIRST_DATA ? this.#connections.handshakes.size : 0
   }
 
   /** Says in the shared slot whether there is work, or when there last was; the reasons while there is. */
   checkIn(): string[] {
-    const { requests, upgraded, raw } = this.#census()
+    const { requests, upgraded, raw } = this.#connections.census()
     const reasons = [
-      ...plural(requests, 'request'),
-      ...plural(upgraded, 'upgraded connection'),
-      ...plural(raw, 'raw connection'),
-      ...plural(this.#fresh, 'TLS handshake'),
+      ...some(requests, 'request'),
+      ...some(upgraded, 'upgraded connection'),
+      ...some(raw, 'raw connection'),
+      ...some(this.#fresh, 'TLS handshake'),
       ...[...holds()].map(({ reason }) => `hold: ${reason}`),
     ]
     const seen = `${this.slot[Field.requests]} ${this.slot[Field.accepted]}`
@@ -233,7 +77,7 @@ export class Activity {
   /** Ends HTTP connections that have sent nothing for that long: a look now and then is exact enough. */
   endSilent(timeout: number): void {
     const time = now()
-    for (const connection of this.#open()) {
+    for (const connection of this.#connections.open()) {
       const { server } = connection
       if (!server || !isHttp(server) || connection.bytesRead > 0 || connection._httpMessage !== undefined) continue
       connection[SILENT] ??= time
@@ -248,18 +92,18 @@ export class Activity {
    * @returns how many requests are still in flight, and how much else is open
    */
   drain({ patient, cut }: { patient: boolean; cut: boolean }): { requests: number; others: number } {
-    if (!this.#draining) this.#announce()
-    const { requests, upgraded, raw, idle } = this.#census()
+    if (!this.#connections.isDraining) this.#announce()
+    const { requests, upgraded, raw, idle } = this.#connections.census()
     const waiting = patient ? idle.length : idle.filter(connection => !this.#end(connection)).length
-    for (const session of this.#sessions) session.close()
-    if (cut && requests === 0) for (const connection of this.#open()) this.#end(connection, true)
+    for (const session of this.#connections.sessions) session.close()
+    if (cut && requests === 0) for (const connection of this.#connections.open()) this.#end(connection, true)
     return { requests: requests + waiting + this.#fresh + holds().size, others: upgraded + raw }
   }
 
   /** Clients learn by the headers of what they are being sent that the connection ends with it. */
   #announce(): void {
-    this.#draining = true
-    for (const { _httpMessage: response } of this.#open()) {
+    this.#connections.isDraining = true
+    for (const { _httpMessage: response } of this.#connections.open()) {
       if (response && !response.headersSent) response.setHeader('Connection', 'close')
     }
   }
@@ -267,7 +111,7 @@ export class Activity {
   /** Ends a connection politely, then for good; true once it is gone. A new one first gets time for its request. */
   #end(connection: Connection, atOnce = false): boolean {
     const time = now()
-    const fresh = connection._httpMessage === undefined && time - this.#acceptedAt < FIRST_DATA
+    const fresh = connection._httpMessage === undefined && time - this.#connections.acceptedAt < FIRST_DATA
     if (fresh && !atOnce) return false
     if (connection[ENDED] === undefined) {
       connection[ENDED] = time

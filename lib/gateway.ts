@@ -61,7 +61,7 @@ const releases = new WeakMap<net.Socket, () => void>()
 function asRaw(socket: net.Socket): void {
   socket.setTimeout(0)
   Object.assign(socket, { server })
-  diagnostics.channel('net.server.socket').publish({ socket }) // Node's own, by which activity.ts learns of connections
+  diagnostics.channel('net.server.socket').publish({ socket }) // Node's own, by which connections.ts learns of them
   releases.get(socket)?.()
 }
 
