@@ -8,6 +8,7 @@
 import { Board } from './board.js'
 import { duration, now } from './clock.js'
 import { type AppConfig, inherited } from './config.js'
+import { FailingApp } from './failing-app.js'
 import { PATIENCE } from './fleet.js'
 import { hooksOf } from './hooks.js'
 import { tracer } from './log.js'
@@ -17,7 +18,6 @@ import { Rest } from './rest.js'
 import { Service } from './service.js'
 import { hear, hold, Signal } from './signals.js'
 import { doorsOf, type Inherited, inherit, scrub, urlOf } from './sockets.js'
-import type { StandIn } from './stand-in.js'
 import type { WorkerEvent } from './worker-handle.js'
 
 const trace = tracer('master')
@@ -34,6 +34,7 @@ class Master {
   readonly #board: Board
   readonly #pool: Pool
   readonly #rest: Rest
+  readonly #failingApp: FailingApp
   readonly #service: Service
   /** ms, monotonic: when lookout saw the first connection. */
   readonly #woken: number
@@ -44,7 +45,6 @@ class Master {
   #orphaned = false
   /** Another master takes its place. */
   #isReplaced = false
-  #standIn: StandIn | undefined
   #watcher: { add(files: string[]): void } | undefined
 
   constructor(config: AppConfig, env: NodeJS.ProcessEnv) {
@@ -59,16 +59,23 @@ class Master {
     const hooks = {
       on: (event: WorkerEvent) => this.#on(event),
       isHeld: () => this.#rest.isLooking,
-      failing: () => this.#standInForApp(),
+      failing: () => this.#fails(),
       prospect: () => this.#rest.prospect,
       told: (status: string) => this.#service.status(status),
     }
     this.#pool = new Pool(this.#config, launch, this.#board, hooks, hooksOf(config.hooks))
     this.#rest = new Rest(config.idle, groups, {
       workers: () => this.#pool.fleet.all,
-      quieted: () => this.#standIn?.stop(),
+      quieted: () => this.#failingApp.pause(),
       resumed: () => this.#pool.reconcile(),
       idle: () => this.#end(`idle ${duration(config.idle)}`),
+    })
+    this.#failingApp = new FailingApp(groups, config.hosts, {
+      tries: () => this.#tryAgain(),
+      failing: () => {
+        this.#rest.touch()
+        return this.#pool.fleet.failing
+      },
     })
     this.#service = new Service(env, limit => this.#isHealthy(limit))
     this.#woken = Number(env.LOOKOUT_WOKEN)
@@ -171,7 +178,7 @@ class Master {
         this.#rest.touch()
         this.#rest.joined(worker)
         this.#service.ready('serves')
-        return this.#retireStandIn()
+        return this.#failingApp.recover()
       case 'answered':
         if (!this.#answered) this.#board.write({ latency: event.at - this.#woken })
         this.#answered = true
@@ -185,36 +192,18 @@ class Master {
     }
   }
 
-  // ---- An app that fails ----
-
-  #standInForApp(): void {
+  #fails(): void {
     this.#service.ready(`fails: ${this.#board.read().bootError}`)
-    if (this.#standIn) return this.#standIn.start()
-    const { StandIn } = require('./stand-in.js') as typeof import('./stand-in.js')
-    const hooks = {
-      admit: () => !this.#tryAgain(),
-      failing: () => {
-        this.#rest.touch()
-        return this.#pool.fleet.failing
-      },
-    }
-    this.#standIn = new StandIn(this.#sockets.groups, hooks, this.#config.hosts)
+    this.#failingApp.answer()
   }
 
-  /** Somebody connects: another try, when it is due, for which the connection waits in the queue. */
+  /** Another try, when it is due. */
   #tryAgain(): boolean {
     if (this.#pool.isEnding || !this.#pool.fleet.mayRetry()) return false
-    this.#standIn?.stop()
+    this.#failingApp.pause()
     this.#rest.touch()
     this.#pool.reconcile()
     return true
-  }
-
-  #retireStandIn(): void {
-    const standIn = this.#standIn
-    this.#standIn = undefined
-    standIn?.stop()
-    void standIn?.close()
   }
 
   #loaded(files: string[]): void {
@@ -242,19 +231,15 @@ class Master {
     const patience = (final && this.#config.given) || this.#isReplaced ? PATIENCE : 0
     this.#pool.end({ grace, patience, final, cut })
     this.#service.stopping(grace, reason)
-    this.#standIn?.stop()
+    this.#failingApp.end(() => this.#leave())
     if (final || this.#isReplaced)
       for (const group of this.#sockets.groups) for (const fd of doorsOf(group)) posix.close(fd)
     if (this.#orphaned) setTimeout(() => this.#leaveNobody(), ORPHAN_GRACE + 100)
-    void this.#standIn?.close().then(() => {
-      this.#standIn = undefined
-      this.#leave()
-    })
     this.#leave()
   }
 
   #leave(): void {
-    if (this.#pool.fleet.all.length > 0 || this.#standIn) return
+    if (this.#pool.fleet.all.length > 0 || this.#failingApp.isAnswered) return
     if (this.#orphaned) this.#leaveNobody()
     this.#begin()
     this.#board.write({ pid: 0, why: this.#reason, changedAt: Date.now() })
