@@ -3,40 +3,27 @@
  * Each app, but the gateway, has one socket more, on which the gateway hands it connections; `lookout wake` knocks there, too.
  */
 import { createHash } from 'node:crypto'
-import { type Address, type Bound, bind, release } from './bind.js'
 import { Board } from './board.js'
 import { type AppConfig, GATEWAY, INTERNAL } from './config.js'
 import type { AppSpec, Configuration } from './configuration.js'
 import { Failure, Misuse } from './errors.js'
 import type { Known } from './gateway-page.js'
-import { handoffFile } from './instances.js'
 import { addressesOf, optionsOf } from './options.js'
+import { type Place, Places } from './places.js'
 import { boot, type FoundApp, type Plan, type PlannedApp, workerArgv } from './plan.js'
 import { posix } from './posix.js'
-import { addressesHeld, type Held, handoffOf, keyOf } from './reload.js'
+import type { Held } from './reload.js'
 import { resolveScript } from './script.js'
-import { listenUnix } from './socket-file.js'
 import { plural } from './text.js'
 
 /** Apps for which there is room on the board; the first slot is lookout's own, the last may be the gateway's. */
 export const MOST = 1000
-
-/** Connections that may wait until an app takes them from the gateway. */
-const HANDED = 4096
 
 /** Where an app is that has no address: any free port, of this machine alone. */
 const ANYWHERE = 'localhost:0'
 
 /** Descriptors below the kept ones: standard input, output and error. */
 const STANDARD = 3
-
-/** One address of an app. */
-interface Place {
-  text: string
-  url: string
-  fds: number[]
-  locks: number[]
-}
 
 /** An app with its sockets. */
 interface Member {
@@ -46,9 +33,8 @@ interface Member {
 }
 
 export class Holding {
-  readonly #bound: Bound[] = []
   readonly #members: Member[] = []
-  readonly #held: Map<string, number[]>
+  readonly #places: Places
   readonly #old: Map<string, FoundApp>
   #apps: PlannedApp[] = []
 
@@ -58,7 +44,7 @@ export class Holding {
    */
   constructor(
     private readonly configuration: Configuration,
-    private readonly env: NodeJS.ProcessEnv,
+    env: NodeJS.ProcessEnv,
     private readonly before?: Held,
   ) {
     const { apps } = configuration
@@ -66,7 +52,7 @@ export class Holding {
     const mute = apps.find(({ command, options }) => command && !options.listen)
     if (mute)
       throw new Misuse(`cannot hold ${mute.name}: a command is reached by its addresses alone, and it has no "listen"`)
-    this.#held = before ? addressesHeld(before) : new Map()
+    this.#places = new Places(env, before)
     this.#old = new Map(before?.apps.map(app => [app.config.name, app]))
   }
 
@@ -75,60 +61,17 @@ export class Holding {
     const { apps, gateway } = this.configuration
     for (const spec of apps) {
       const listen = spec.options.listen ?? optionsOf({ listen: ANYWHERE }).listen!
-      const member: Member = { spec, places: await this.#places(spec, addressesOf({ listen }, {})) }
+      const member: Member = { spec, places: await this.#places.of(spec, addressesOf({ listen }, {})) }
       this.#members.push(member)
-      const handoff = spec.command ? undefined : this.#handoff(spec.name) // a program could not be handed anything
+      const handoff = spec.command ? undefined : this.#places.handoff(spec.name) // a program could not be handed anything
       if (handoff) member.handoff = handoff
       else if (gateway !== false && !spec.command)
         throw new Failure('cannot have a gateway: there is no runtime directory (XDG_RUNTIME_DIR)')
     }
     if (gateway !== false) {
       const spec = gatewayAt(gateway)
-      this.#members.push({ spec, places: await this.#places(spec, addressesOf(spec.options, {})) })
+      this.#members.push({ spec, places: await this.#places.of(spec, addressesOf(spec.options, {})) })
     }
-  }
-
-  async #places(spec: AppSpec, addresses: Address[]): Promise<Place[]> {
-    const places: Place[] = []
-    for (const address of addresses) {
-      const fds = this.#held.get(keyOf(spec.name, address.text))
-      places.push(fds ? this.#keep(spec, address.text, fds) : await this.#bind(spec, address))
-    }
-    return places
-  }
-
-  async #bind({ options }: AppSpec, address: Address): Promise<Place> {
-    const [sockets = []] = await bind([address], options)
-    this.#bound.push(...sockets)
-    const locks = sockets.flatMap(({ lock }) => lock ?? [])
-    return { text: address.text, url: sockets[0]!.url, fds: sockets.map(({ fd }) => fd), locks }
-  }
-
-  /** Sockets that are there, with what may have changed about them. */
-  #keep({ name, options }: AppSpec, text: string, fds: number[]): Place {
-    for (const fd of fds) posix.listen(fd, options.backlog)
-    const isSame = ({ config }: FoundApp) =>
-      config.listen?.includes(text) === true && keyOf(config.name, text) === keyOf(name, text)
-    const config = [...this.#old.values()].find(isSame)?.config
-    const lock = this.before?.locks.get(`${text}.lock`)
-    return {
-      text,
-      url: config?.urls?.[config.listen!.indexOf(text)] ?? text,
-      fds,
-      locks: lock === undefined ? [] : [lock],
-    }
-  }
-
-  /** @returns undefined where there is no runtime directory */
-  #handoff(name: string): { fd: number; path: string } | undefined {
-    const file = handoffFile(this.env, name, this.before?.pid ?? process.pid)
-    if (file === undefined) return undefined
-    const old = this.#old.get(name)
-    const held = this.before && old && handoffOf(this.before, old)
-    if (held !== undefined) return { fd: held, path: file }
-    const fd = listenUnix(file, { backlog: HANDED, socketMode: 0o600 })
-    this.#bound.push({ fd, url: '', path: file })
-    return { fd, path: file }
   }
 
   /**
@@ -254,7 +197,7 @@ export class Holding {
 
   /** Lets go of what was bound, where nothing comes of it. */
   release(): void {
-    release(this.#bound)
+    this.#places.release()
   }
 }
 
