@@ -18,7 +18,6 @@ export interface Source {
   value: unknown
   /** What paths in it are relative to. */
   folder: string
-  files: string[]
   /** Mistakes that were seen before it was looked into. */
   lines: string[]
   /** What a mistake at this path is said of. */
@@ -42,7 +41,7 @@ export async function find(targets: string[], cwd: string): Promise<Source> {
 async function fromFile(file: string, called: string): Promise<Source> {
   const value = await read(file, called)
   const about = (at: PropertyKey[]) => [called, shape.dotted(at)].filter(Boolean).join(': ')
-  return { value, folder: path.dirname(file), files: [file], lines: [], about }
+  return { value, folder: path.dirname(file), lines: [], about }
 }
 
 /** Each folder with a package.json is an app that is called as the folder is. */
@@ -58,7 +57,7 @@ function fromFolders(folders: string[], called: (folder: string) => string): Sou
   const wanted = folders.length === 1 ? `${listed(NAMES, 'or')}, and no package.json` : 'package.json'
   if (apps.size === 0) throw new Misuse(`cannot use ${folders.map(called).join(', ')}: there is no ${wanted}`)
   const value = { apps: Object.fromEntries([...apps].map(([name, cwd]) => [name, { cwd }])) }
-  return { value, folder: '/', files: [], lines, about: ([, name]) => called(apps.get(String(name)) ?? '/') }
+  return { value, folder: '/', lines, about: ([, name]) => called(apps.get(String(name)) ?? '/') }
 }
 
 /** As it is said: short where it is below. */

@@ -34,8 +34,6 @@ export interface AppSpec {
 }
 
 export interface Configuration {
-  /** Every file that it was made of, absolute; but not what a configuration imports. */
-  files: string[]
   /** A port. */
   gateway: number | false
   apps: AppSpec[]
@@ -59,19 +57,15 @@ export async function loadConfiguration(targets: string[], cwd: string): Promise
   assembly.mistakes.push(...clashes(apps, isGatewayKnown && gateway), ...hostClashes(apps))
   const lines = assembly.mistakes.map(({ path, text }) => `cannot use ${source.about(path)}: ${text}`)
   if (source.lines.length + lines.length > 0) throw new Misuse([...new Set([...source.lines, ...lines])].join('\n'))
-  return { files: [...assembly.files], gateway, apps }
+  return { gateway, apps }
 }
 
 /** Makes the apps' specifications, and looks whether what they name is there. */
 class Assembly {
-  readonly files: Set<string>
-
   constructor(
     private readonly source: Source,
     readonly mistakes: shape.Mistake[],
-  ) {
-    this.files = new Set(source.files)
-  }
+  ) {}
 
   app(name: string, input: AppInput, { defaults = {}, gateway }: shape.Input): AppSpec {
     const at = ['apps', name]
@@ -139,7 +133,6 @@ class Assembly {
   /** By the folder's package.json: its main, or else the file that `npm start` has node run. */
   #packaged(at: PropertyKey[], folder: string): string | undefined {
     const file = path.join(folder, 'package.json')
-    this.files.add(file)
     try {
       resolveScript(folder)
       return folder
@@ -155,7 +148,6 @@ class Assembly {
   #environment(at: PropertyKey[], { envFile = [], env = {} }: AppInput): Record<string, string> {
     const read = [envFile].flat().map(given => {
       const file = path.resolve(this.source.folder, given)
-      this.files.add(file)
       try {
         return parseEnv(fs.readFileSync(file, 'utf8'))
       } catch (error) {

@@ -77,11 +77,8 @@ describe('a configuration', () => {
 
   it('of the man page', async () => {
     const example = /^\.EX\n(\{.*?)\.EE/ms.exec(PAGE)![1]!.replaceAll('\\-', '-')
-    const { files, gateway, apps } = await loadJson(example)
-    expect({ files, gateway }).to.deep.equal({
-      files: [inside('lookout.config.json'), inside('blog/package.json')],
-      gateway: 8080,
-    })
+    const { gateway, apps } = await loadJson(example)
+    expect(gateway).to.equal(8080)
     const common = { args: [], env: {}, hosts: [] }
     const idle = '30s'
     expect(apps).to.deep.equal([
@@ -143,8 +140,7 @@ describe('a configuration', () => {
     for (const [what, file, text, others = {}] of kinds)
       it(what, async () => {
         write({ [file]: text, ...others })
-        const { files, apps } = await load()
-        expect(files).to.deep.equal([inside(file)])
+        const { apps } = await load()
         expect(apps.map(({ name, app }) => [name, app])).to.deep.equal([['shop', inside('shop/app.js')]])
       })
 
@@ -182,9 +178,8 @@ describe('a configuration', () => {
     it('has an app for each that has a package.json, called as it is', async () => {
       fs.mkdirSync(inside('Site'))
       write({ 'Site/package.json': '{ "main": "../shop/app.js" }' })
-      const { gateway, files, apps } = await load('wiki', 'shop', 'Site', 'blog', './blog/')
+      const { gateway, apps } = await load('wiki', 'shop', 'Site', 'blog', './blog/')
       expect(gateway).to.equal(8080)
-      expect(files).to.deep.equal(['wiki', 'Site', 'blog'].map(name => inside(`${name}/package.json`)))
       expect(apps.map(({ name, app, cwd }) => [name, app, cwd])).to.deep.equal([
         ['wiki', inside('wiki/bin/www'), inside('wiki')],
         ['site', inside('Site'), inside('Site')],
@@ -305,9 +300,8 @@ describe('a configuration', () => {
     it('takes its variables from files, the later over the earlier, and as texts', async () => {
       write({ 'one.env': '# one\nA=1\nB="two words"\n', 'two.env': 'A=2\n' })
       const app = { script, envFile: ['one.env', 'two.env'], env: { C: 3, D: true, E: '' } }
-      const { files, apps } = await loadJson({ apps: { app } })
+      const { apps } = await loadJson({ apps: { app } })
       expect(apps[0]!.env).to.deep.equal({ A: '2', B: 'two words', C: '3', D: 'true', E: '' })
-      expect(files).to.deep.equal(['lookout.config.json', 'one.env', 'two.env'].map(inside))
     })
 
     it('has paths by the folder of the file, and its script by its cwd', async () => {
