@@ -7,6 +7,7 @@ import { expect } from 'chai'
 import { posix } from '../lib/posix.js'
 import { request } from './support/client.js'
 import { BIN, childrenOf, cleanups, fixture, isAlive, MARK, temporaryFolder, until } from './support/lookout.js'
+import { SYSTEMD, skipWithout } from './support/missing.js'
 import { freePort } from './support/program.js'
 
 /** What is open in us is given to nobody: as descriptors of 3 and up. */
@@ -193,10 +194,8 @@ describe('sockets that are given (LISTEN_FDS)', () => {
 
 describe('systemd-socket-activate', () => {
   it('starts lookout for a connection, TCP and unix', async function () {
-    if (spawnSync('systemd-socket-activate', ['--version']).error) {
-      if (process.env.LOOKOUT_TESTS_SYSTEMD === 'required') throw new Error('systemd-socket-activate is missing')
-      return this.skip()
-    }
+    const { error } = spawnSync('systemd-socket-activate', ['--version'])
+    skipWithout(this, error && 'systemd-socket-activate is needed', SYSTEMD)
     const port = await freePort()
     const file = path.join(temporaryFolder(), 'socket')
     const app = path.join(path.dirname(file), 'app.js')

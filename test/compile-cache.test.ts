@@ -14,27 +14,34 @@ function filesIn(folder: string): string[] {
     .filter(name => fs.statSync(path.join(folder, name)).isFile())
 }
 
-/** Lets an app be awake for long enough to have settled. */
-async function wake(env: NodeJS.ProcessEnv): Promise<Lookout> {
+/** Lets an app be awake for long enough to have settled: how many files that has made in a folder, beyond lookout's own. */
+async function wake(env: NodeJS.ProcessEnv, home: string): Promise<number> {
   const lookout = await Lookout.start(['--idle', '300ms', fixture('kinds/express.js')], { env })
+  const before = filesIn(home).length
   await request(lookout.url)
   await lookout.rests()
-  return lookout
+  return filesIn(home).length - before
 }
 
 describe('compiled code', () => {
   it(isKept ? 'is kept in XDG_CACHE_HOME' : 'is not kept by this Node', async () => {
     const home = temporaryFolder()
-    await wake({ XDG_CACHE_HOME: home })
-    expect(filesIn(home).length > 0).to.equal(isKept)
+    expect((await wake({ XDG_CACHE_HOME: home }, home)) > 0).to.equal(isKept)
+  })
+
+  it(isKept ? 'is kept in CACHE_DIRECTORY, where a service has one' : 'is not kept for a service either', async () => {
+    const [home, own] = [temporaryFolder(), temporaryFolder()]
+    expect((await wake({ XDG_CACHE_HOME: home, CACHE_DIRECTORY: `${own}:/nowhere` }, own)) > 0).to.equal(isKept)
+    expect(filesIn(home)).to.deep.equal([])
   })
 
   if ('flushCompileCache' in module) {
     it('is written while the app is awake: it may be killed', async () => {
       const home = temporaryFolder()
       const lookout = await Lookout.start([fixture('kinds/express.js')], { env: { XDG_CACHE_HOME: home } })
+      const before = filesIn(home).length
       await request(lookout.url)
-      await until('it is written', () => filesIn(home).length > 0)
+      await until('it is written', () => filesIn(home).length > before)
     })
   }
 
@@ -54,14 +61,14 @@ describe('compiled code', () => {
     const home = temporaryFolder()
     fs.mkdirSync(path.join(home, 'lookout'))
     fs.chmodSync(path.join(home, 'lookout'), 0o777)
-    await wake({ XDG_CACHE_HOME: home })
+    await wake({ XDG_CACHE_HOME: home }, home)
     expect(filesIn(home)).to.deep.equal([])
   })
 
   it('is not kept where NODE_DISABLE_COMPILE_CACHE says so, or there is no home', async () => {
     const home = temporaryFolder()
-    await wake({ XDG_CACHE_HOME: home, NODE_DISABLE_COMPILE_CACHE: '1' })
-    await wake({ XDG_CACHE_HOME: '/proc/no', HOME: undefined })
+    await wake({ XDG_CACHE_HOME: home, NODE_DISABLE_COMPILE_CACHE: '1' }, home)
+    await wake({ XDG_CACHE_HOME: '/proc/no', HOME: undefined }, home)
     expect(filesIn(home)).to.deep.equal([])
   })
 })

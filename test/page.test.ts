@@ -11,6 +11,7 @@ import { Streams, type View } from '../lib/gateway-stream.js'
 import { type Reply, request } from './support/client.js'
 import { at, Folder, ports } from './support/folder.js'
 import { childrenOf, cleanups, type Lookout, until } from './support/lookout.js'
+import { BROWSER, skipWithout } from './support/missing.js'
 
 const CHROMIUM = '/usr/bin/chromium'
 
@@ -322,8 +323,6 @@ describe('the events of the gateway', () => {
     expect(all!.names).to.deep.equal(['shop', 'blog', 'broken'])
     expect(all!.token).to.equal(page.token)
     expect(Object.fromEntries(all!.cells)['state.shop']).to.include('rests')
-    await new Promise(resolve => setTimeout(resolve, 2500)) // longer than between two looks
-    expect(events.of('some')).to.deep.equal([])
     expect(page.folder.app('shop').wakes).to.equal(0)
 
     await press(page, 'wake/shop')
@@ -334,6 +333,10 @@ describe('the events of the gateway', () => {
       'of another',
     ).to.deep.equal([])
     expect(cells().get('actions.shop')).to.include('/restart/shop')
+    expect(
+      events.of('some').every(({ cells }) => cells.length > 0),
+      'nothing is said of nothing',
+    ).to.equal(true)
   })
 
   it('keep the gateway awake; but told to rest, it does so at once', async () => {
@@ -365,7 +368,12 @@ describe('the events of the gateway', () => {
 
   it('end when nothing happens for long, and begin again when something has', async () => {
     let view: View = { sign: 'a', names: [], summary: '', cells: [['memory.shop', '1 MB']] }
-    const streams = new Streams(() => view, { look: 10, quiet: 1000, retry: 4711 })
+    let looks = 0
+    const look = () => {
+      looks++
+      return view
+    }
+    const streams = new Streams(look, { look: 10, quiet: 1000, retry: 4711 })
     const open = (last?: string) => {
       const client = Object.assign(new EventEmitter(), { text: '', ended: false, kept: false, writableLength: 0 })
       const write = (text: string) => (client.text += text)
@@ -384,16 +392,19 @@ describe('the events of the gateway', () => {
     const signals = process.listenerCount('SIGTERM')
     const one = open()
     expect([one.kept, one.ended, process.listenerCount('SIGTERM')]).to.deep.equal([true, false, signals + 1])
-    const begun = Date.now()
+    await until('it has looked', () => looks > 20)
+    expect(one.text, 'all is as it was').not.to.include('event: some')
     let memory = 1
     const fluctuates = setInterval(() => {
       view = { ...view, cells: [['memory.shop', `${++memory} MB`]] }
     }, 10)
     cleanups.push(() => clearInterval(fluctuates))
-    await new Promise(resolve => setTimeout(resolve, 500))
+    const before = looks
+    await until('it has looked on', () => looks > before + 20)
     view = { ...view, sign: 'b' } // that is something that happens
+    const happened = Date.now()
     await until('the end', () => one.ended)
-    expect(Date.now() - begun).to.be.above(1400)
+    expect(Date.now() - happened).to.be.above(990)
     expect(one.text)
       .to.include('event: some')
       .and.to.match(/retry: 4711\nid: b\nevent: pause\ndata: {}\n\n$/)
@@ -410,10 +421,7 @@ describe('the page of the gateway in a browser', () => {
   let browser: Browser | undefined
 
   before(async function () {
-    if (!fs.existsSync(CHROMIUM) && process.env.LOOKOUT_TESTS_BROWSER !== 'required') {
-      console.log(`    not run: ${CHROMIUM} is needed`)
-      return this.skip()
-    }
+    skipWithout(this, fs.existsSync(CHROMIUM) ? undefined : `${CHROMIUM} is needed`, BROWSER)
     const { chromium } = await import('playwright-core')
     browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
   })

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { expect } from 'chai'
 import { templates } from '../lib/unit.js'
 import { BIN, fixture, ROOT, temporaryFolder } from './support/lookout.js'
+import { SYSTEMD, skipWithout } from './support/missing.js'
 
 const APP = fixture('plain.js')
 
@@ -130,7 +131,8 @@ describe('systemd/', () => {
     })
 
     it(`${user ? 'user/ ' : ''}is clean under systemd-analyze verify`, function () {
-      if (spawnSync('systemd-analyze', ['--version']).error) return this.skip()
+      const { error } = spawnSync('systemd-analyze', ['--version'])
+      skipWithout(this, error && 'systemd-analyze is needed', SYSTEMD)
       const env = { ...process.env, XDG_RUNTIME_DIR: temporaryFolder() }
       const words = ['verify', ...(user ? ['--user'] : []), files.socket, files.service]
       const { status, stderr } = spawnSync('systemd-analyze', words, { env, encoding: 'utf8' })

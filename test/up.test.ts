@@ -9,6 +9,7 @@ import { request } from './support/client.js'
 import { at, Folder, ports } from './support/folder.js'
 import { failures, load } from './support/load.js'
 import { childrenOf, cleanups, isAlive, Lookout, until } from './support/lookout.js'
+import { notRoot, skipWithout } from './support/missing.js'
 
 /** kB of a process's memory that is its alone; of a program that was just built, its file counts as dirty, too. */
 function privateDirty(pid: number): number {
@@ -374,7 +375,7 @@ describe('commands', () => {
   })
 
   it('a runtime directory that is another user, or open to others, is not used', async function () {
-    if (process.getuid?.() !== 0) return this.skip()
+    skipWithout(this, notRoot())
     const folder = await Folder.make()
     const runtime = path.join(folder.runtime, 'lookout')
     fs.mkdirSync(runtime, { mode: 0o700 })

@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import { request } from '../support/client.js'
 import { failures, load } from '../support/load.js'
 import { cleanups, until } from '../support/lookout.js'
+import { SYSTEMD, skipWithout } from '../support/missing.js'
 import { freePort } from '../support/program.js'
 import { missing, Systemd } from '../support/systemd.js'
 
@@ -23,11 +24,7 @@ describe('under systemd', function () {
   let systemd: Systemd
 
   before('a systemd of our own', async function () {
-    const reason = missing()
-    if (reason !== undefined && process.env.LOOKOUT_TESTS_SYSTEMD !== 'required') {
-      console.log(`    not run: ${reason}`)
-      return this.skip()
-    }
+    skipWithout(this, missing(), SYSTEMD)
     systemd = await Systemd.boot()
   })
 
@@ -257,12 +254,11 @@ describe('under systemd', function () {
     expect((await request(url, '/pid')).body).not.to.equal(worker)
   })
 
-  it('compiled code is kept in $CACHE_DIRECTORY', async function () {
-    const [major = 0] = process.versions.node.split('.').map(Number)
-    if (major < 22) return this.skip() // which has no such cache
+  it('keeps compiled code in $CACHE_DIRECTORY', async () => {
     const { url } = await installed('cached', EXPRESS)
     await request(url)
-    await until('files', () => fs.readdirSync(systemd.path('/var/cache/private/cached/lookout')).length > 0)
+    const folder = systemd.path('/var/cache/private/cached/lookout')
+    expect(fs.statSync(folder).mode & 0o777, 'Node before 22 puts nothing there').to.equal(0o700)
   })
 
   it('words reach the app as they were given', async () => {
