@@ -14,7 +14,7 @@ const MOST = 1024
 export type Named = Group & { name: string }
 
 /**
- * Takes over what we were given; every socket is nonblocking afterwards.
+ * Takes over what we were given. A socket may block: whoever polls it has libuv change that, for all.
  * @returns undefined where nothing was given to this very process
  * @throws Misuse naming what is no listening socket
  */
@@ -53,7 +53,6 @@ function checked(fd: number, name: string): Group {
   const [family] = posix.getsockname(fd)
   if (![posix.AF_INET, posix.AF_INET6, posix.AF_UNIX].includes(family))
     throw wrong('it is neither of TCP nor a unix socket')
-  posix.nonblock(fd)
   return groupOf(fd)
 }
 

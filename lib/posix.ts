@@ -42,8 +42,6 @@ export interface Posix {
   dup(fd: number, least: number): number
   dup2(fd: number, to: number): void
   cloexec(fd: number, on: number): void
-  /** What waits is refused with EAGAIN from now on, for all who have the same open file. */
-  nonblock(fd: number): void
   /** An exclusive lock, without waiting: EAGAIN when another holds it. */
   flock(fd: number): void
   /** 1 when a read or an accept would not wait, else 0. */

@@ -244,13 +244,6 @@ static napi_value Cloexec(napi_env env, napi_callback_info info) {
   return result(env, "fcntl", fcntl(a[0], F_SETFD, a[1] ? FD_CLOEXEC : 0));
 }
 
-/* O_NONBLOCK, which all who have the same open file share. */
-static napi_value Nonblock(napi_env env, napi_callback_info info) {
-  INTEGERS(a, 1);
-  int flags = fcntl(a[0], F_GETFL);
-  return result(env, "fcntl", flags < 0 ? flags : fcntl(a[0], F_SETFL, flags | O_NONBLOCK));
-}
-
 static napi_value Flock(napi_env env, napi_callback_info info) {
   INTEGERS(a, 1);
   return result(env, "flock", flock(a[0], LOCK_EX | LOCK_NB));
@@ -409,7 +402,7 @@ NAPI_MODULE_INIT() {
   static const struct { const char *name; napi_callback call; } functions[] = {
     {"socket", Socket}, {"setsockopt", Setsockopt}, {"getsockopt", Getsockopt}, {"bind", Bind}, {"connect", Connect},
     {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair},
-    {"notify", Notify}, {"send", Send}, {"peek", Peek}, {"receive", Receive}, {"nonblock", Nonblock}, {"close", Close},
+    {"notify", Notify}, {"send", Send}, {"peek", Peek}, {"receive", Receive}, {"close", Close},
     {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable},
     {"memfd", Memfd}, {"mmap", Mmap}, {"unmap", Unmap}, {"backlog", Backlog}, {"poll", Poll}, {"control", Control},
     {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen}, {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap},

@@ -9,6 +9,7 @@ import { io } from 'socket.io-client'
 import WebSocket from 'ws'
 import { request } from './support/client.js'
 import { Folder } from './support/folder.js'
+import { ticks } from './support/kernel.js'
 import { failures, load } from './support/load.js'
 import { childrenOf, cleanups, type Lookout, ROOT, until } from './support/lookout.js'
 
@@ -193,9 +194,12 @@ describe('the gateway', () => {
   it('takes a head that comes byte by byte, and cuts off who sends none', async () => {
     const { folder } = await gateway()
     const slow = raw(folder.gateway, [...'GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n'], 5)
-    const silent = raw(folder.gateway, ['GET / HTTP/1.1\r\nHost: shop'])
     expect(await slow).to.match(/^HTTP\/1\.1 200 OK\r\n.*shop$/s)
+    const [worker] = childrenOf(folder.app('lookout').master!)
+    const before = ticks(worker!)
+    const silent = raw(folder.gateway, ['GET / HTTP/1.1\r\nHost: shop'])
     expect(await silent).to.match(/^HTTP\/1\.1 408 /)
+    expect(ticks(worker!) - before, 'it does not look again and again at half a head').to.be.below(200)
   })
 
   it('refuses what is no request for one host, as Node does, or with 400', async () => {

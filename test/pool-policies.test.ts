@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import { due } from '../lib/limits.js'
 import { type Member, Scaling } from '../lib/scaling.js'
 import type { WorkerStats } from '../lib/stats.js'
-import { Watchdog } from '../lib/watchdog.js'
+import { looksFor, saysFor, silenceFor, Watchdog } from '../lib/watchdog.js'
 
 function stats(values: Partial<WorkerStats> = {}): WorkerStats {
   return {
@@ -97,6 +97,17 @@ describe('watchdog policy', () => {
       ),
     )
     expect(hung).to.deep.equal([[], [], [], [one]])
+  })
+
+  it('is never early, and late by less than a second, whenever a worker begins to hang', () => {
+    const limit = 2000
+    for (let hangsAt = 5000; hangsAt < 5000 + saysFor(limit); hangsAt += 10) {
+      const dog = new Watchdog<object>(silenceFor(limit), looksFor(limit), 0)
+      const said = (time: number) => Math.floor(Math.min(time, hangsAt) / saysFor(limit))
+      let time = 0
+      while (dog.look([{ worker: one, checkin: said(time) }], time).length === 0) time += looksFor(limit)
+      expect(time - hangsAt, `ms after ${hangsAt}`).to.be.within(limit, limit + 1000)
+    }
   })
 
   it('does not count time in which it was itself stopped', () => {

@@ -7,6 +7,7 @@ import { expect } from 'chai'
 import { resting } from '../lib/posix.js'
 import { request } from './support/client.js'
 import { at, Folder, ports } from './support/folder.js'
+import { ticks } from './support/kernel.js'
 import { failures, load } from './support/load.js'
 import { childrenOf, cleanups, isAlive, Lookout, until } from './support/lookout.js'
 import { notRoot, skipWithout } from './support/missing.js'
@@ -14,15 +15,6 @@ import { notRoot, skipWithout } from './support/missing.js'
 /** kB of a process's memory that is its alone; of a program that was just built, its file counts as dirty, too. */
 function privateDirty(pid: number): number {
   return Number(/^Anonymous:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))![1])
-}
-
-/** Ticks that a process has run. */
-function ticks(pid: number): number {
-  const fields = fs
-    .readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /s, '')
-    .split(' ')
-  return Number(fields[11]) + Number(fields[12])
 }
 
 describe('lookout up', () => {

@@ -1,4 +1,4 @@
-/** What the kernel tells of sockets, whatever their processes say. */
+/** What the kernel tells of sockets and processes, whatever those say. */
 import fs from 'node:fs'
 
 /** One for each family, where the machine has it: localhost is both. */
@@ -11,4 +11,13 @@ export function waiting(port: number): number {
   const lines = TABLES.filter(fs.existsSync).map(table => fs.readFileSync(table, 'latin1'))
   const queues = lines.flatMap(text => [...text.matchAll(listening)])
   return queues.reduce((sum, [, length]) => sum + Number.parseInt(length!, 16), 0)
+}
+
+/** Hundredths of a second that a process has run. */
+export function ticks(pid: number): number {
+  const fields = fs
+    .readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')
+  return Number(fields[11]) + Number(fields[12])
 }
