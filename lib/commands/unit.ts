@@ -49,7 +49,7 @@ function act(given: Given): void {
 
 /** @throws Misuse where systemd would not have it */
 function nameOf({ app, options, flags }: Given): string {
-  const isName = flags.remove === true && !fs.existsSync(app)
+  const isName = flags.remove === true && !app.includes('/') && !fs.existsSync(app) // else an app, gone or not
   const { dir, name: file } = path.parse(path.resolve(app))
   const name = options.name ?? (isName ? app : GENERIC.test(file) ? path.basename(dir) : file)
   if (!/^\w[\w:.-]{0,199}$/.test(name)) {

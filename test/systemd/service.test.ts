@@ -353,6 +353,17 @@ describe('under systemd', function () {
     ])
   })
 
+  it('--remove takes the app by which they were installed, though it is gone', async () => {
+    const folder = systemd.app('deleted', { 'app.js': EXPRESS })
+    await systemd.lookout('unit', '--install', '-l', `${await freePort()}`, `${folder}/app.js`)
+    fs.rmSync(systemd.path(folder), { recursive: true })
+    expect(await systemd.lookout('unit', '--remove', `${folder}/app.js`)).to.deep.equal({
+      code: 0,
+      stdout: 'deleted is removed\n',
+      stderr: '',
+    })
+  })
+
   it('--user: a manager of the user own has them, without root', async () => {
     await systemd.do('mkdir', '-p', '/run/user/0')
     await systemd.do(
