@@ -1,25 +1,21 @@
 /** What a worker is doing, for itself and for its master, and how it stops doing it. */
 import type http from 'node:http'
 import type net from 'node:net'
+import type { Busy } from './busy.js'
 import { now } from './clock.js'
 import { type Connection, Connections, ENDED, isHttp, SILENT } from './connections.js'
 import { holds } from './hold.js'
+import type { Overlooked } from './overlooked.js'
 import { Field, type Slot } from './stats.js'
-import { plural } from './text.js'
 
 /** ms within which a new connection may be expected to send its request, when the app is to stop. */
 const FIRST_DATA = 1000
 /** ms that a peer has to close its side of a connection we ended. */
 const LINGER = 100
 
-/** How many of something there are; nothing where there are none. */
-function some(count: number, what: string): string[] {
-  return count === 0 ? [] : [plural(count, what)]
-}
-
 export class Activity {
   readonly #connections: Connections
-  #seen = ''
+  #seen = { requests: 0, accepted: 0 }
 
   /**
    * @param closed called after each connection's end
@@ -27,11 +23,12 @@ export class Activity {
    */
   constructor(
     private readonly slot: Slot,
+    private readonly overlooked: Overlooked,
     closed: () => void,
     answered: () => void,
   ) {
     slot[Field.lastActive] = now()
-    this.#connections = new Connections(slot, closed, answered)
+    this.#connections = new Connections(slot, overlooked, closed, answered)
   }
 
   /** ms, monotonic: when there last was work; Infinity while there is. */
@@ -54,24 +51,26 @@ export class Activity {
     return now() - this.#connections.acceptedAt < FIRST_DATA ? this.#connections.handshakes.size : 0
   }
 
-  /** Says in the shared slot whether there is work, or when there last was; the reasons while there is. */
-  checkIn(): string[] {
-    const { requests, upgraded, raw } = this.#connections.census()
-    const reasons = [
-      ...some(requests, 'request'),
-      ...some(upgraded, 'upgraded connection'),
-      ...some(raw, 'raw connection'),
-      ...some(this.#fresh, 'TLS handshake'),
-      ...[...holds()].map(({ reason }) => `hold: ${reason}`),
-    ]
-    const seen = `${this.slot[Field.requests]} ${this.slot[Field.accepted]}`
-    if (reasons.length > 0) this.slot[Field.lastActive] = Number.POSITIVE_INFINITY
-    else if (seen !== this.#seen || this.slot[Field.lastActive] === Number.POSITIVE_INFINITY)
-      this.slot[Field.lastActive] = now()
-    this.#seen = seen
-    this.slot[Field.inFlight] = requests + upgraded + raw
+  /** Says in the shared slot whether there is work, or when there last was. */
+  checkIn(): Busy {
+    const { requests, ignored, upgraded, passedAt, raw, quiet } = this.#connections.census()
+    const busy = { requests: requests - ignored, upgraded, passedAt, raw, handshakes: this.#fresh, holds: reasons() }
+    const isBusy = busy.requests + upgraded + raw + busy.handshakes + busy.holds.length > 0
+    const hasWorked = this.#hasWorked()
+    if (isBusy) this.slot[Field.lastActive] = Number.POSITIVE_INFINITY
+    else if (hasWorked || this.slot[Field.lastActive] === Number.POSITIVE_INFINITY) this.slot[Field.lastActive] = now()
+    this.slot[Field.inFlight] = requests + upgraded + raw + quiet.length
     this.slot[Field.lastCheckin] = now()
-    return reasons
+    return busy
+  }
+
+  /** Whether there was work since the last look: a request, or a connection, that is not left out. */
+  #hasWorked(): boolean {
+    const requests = this.slot[Field.requests]! - this.overlooked.requests
+    const accepted = this.slot[Field.accepted]! - this.overlooked.connections
+    const before = this.#seen
+    this.#seen = { requests, accepted }
+    return requests > before.requests || accepted > before.accepted // fewer: who was accepted has turned out to be left out
   }
 
   /** Ends HTTP connections that have sent nothing for that long: a look now and then is exact enough. */
@@ -93,11 +92,12 @@ export class Activity {
    */
   drain({ patient, cut }: { patient: boolean; cut: boolean }): { requests: number; others: number } {
     if (!this.#connections.isDraining) this.#announce()
-    const { requests, upgraded, raw, idle } = this.#connections.census()
+    const { requests, upgraded, raw, idle, quiet } = this.#connections.census()
     const waiting = patient ? idle.length : idle.filter(connection => !this.#end(connection)).length
     for (const session of this.#connections.sessions) session.close()
+    if (requests === 0) for (const connection of quiet) this.#end(connection, true)
     if (cut && requests === 0) for (const connection of this.#connections.open()) this.#end(connection, true)
-    return { requests: requests + waiting + this.#fresh + holds().size, others: upgraded + raw }
+    return { requests: requests + waiting + this.#fresh + holds().size, others: upgraded + raw + quiet.length }
   }
 
   /** Clients learn by the headers of what they are being sent that the connection ends with it. */
@@ -119,4 +119,9 @@ export class Activity {
     } else if (time - connection[ENDED] > LINGER) connection.destroy()
     return connection.destroyed
   }
+}
+
+/** What the app holds itself awake for. */
+function reasons(): string[] {
+  return [...holds()].map(({ reason }) => reason)
 }

@@ -106,7 +106,9 @@ function explain(address: Address & { kind: 'tcp' }, error: NodeJS.ErrnoExceptio
   return new Failure(`cannot bind ${address.text}: ${causeOf(error)}${hint ? ` (${hint})` : ''}`)
 }
 
-function urlOf(address: Address & { kind: 'tcp' }, fd: number): string {
+/** What a client would be told of a socket that is bound to this address. */
+export function urlOf(address: Address, fd: number): string {
+  if (address.kind === 'unix') return `unix:${address.path}`
   const [, bound, port] = posix.getsockname(fd)
   const host = address.host === undefined || address.host === '::' ? 'localhost' : (address.host ?? bound)
   return `http://${net.isIPv6(host) ? `[${host}]` : host}:${port}`
@@ -150,7 +152,7 @@ async function bindUnix(address: Address & { kind: 'unix' }, options: BindOption
       () => listenUnix(path, options),
       error => left && /EADDRINUSE/.test(error.message),
     )
-    return [{ fd, url: `unix:${path}`, lock: held.fd, path }]
+    return [{ fd, url: urlOf(address, fd), lock: held.fd, path }]
   } catch (error) {
     if (held) {
       fs.unlinkSync(`${path}.lock`)

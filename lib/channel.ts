@@ -2,8 +2,10 @@
  * What a master and a worker say to each other: a line of JSON a message over a socket pair. Its end of file is the
  * other's death. Nothing here is said for a request; see stats.ts for what is counted.
  */
+
 import { readSync, writeSync } from 'node:fs'
 import { StringDecoder } from 'node:string_decoder'
+import type { Busy } from './busy.js'
 import { Control, posix, type Watch } from './posix.js'
 
 /** What a master asks of a worker. */
@@ -36,8 +38,8 @@ export type ToMaster =
   | { type: 'ready'; served: number[] }
   /** Its first request was answered: ms, monotonic. */
   | { type: 'answered'; at: number }
-  /** What the app holds itself awake for, when that changed. */
-  | { type: 'holds'; reasons: string[] }
+  /** What it has to do, about once a second where that has changed. */
+  | { type: 'busy'; busy: Busy }
   /** `active`: ms, monotonic; null while there is work, for which `why` has the reasons. */
   | { type: 'quieted'; active: number | null; why: string[] }
   /**

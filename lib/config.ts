@@ -1,6 +1,8 @@
 /**
  * What the processes of one app are told: made by prepare, carried in LOOKOUT_APP, never seen by the app.
  */
+import type { Hours } from './hours.js'
+import type { Rule } from './rules.js'
 
 /** All that the master and the workers of an app need to know. Times are in ms. */
 export interface AppConfig {
@@ -28,6 +30,13 @@ export interface AppConfig {
   watchdogSignal: number
   grace: number
   bootTimeout: number
+  /** For how long nothing may pass over an upgraded connection that keeps the app awake; 0: for ever. */
+  idleUpgraded: number
+  /** When it does not rest, though it is idle: see hours.ts. */
+  keepAwake?: Hours[]
+  /** Requests that do not keep it awake, or the only ones that do. */
+  ignore?: Rule[]
+  wakeOn?: Rule[]
   /** What a client has to send its first byte; 0: no limit. */
   firstDataTimeout: number
   /** Where these are missing, the app's own hold. */

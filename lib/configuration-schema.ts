@@ -8,6 +8,7 @@ import { parseTime } from './address.js'
 import { Misuse } from './errors.js'
 import { type Entry, type Options, TABLE } from './option-table.js'
 import { optionsOf } from './options.js'
+import type { Rule } from './rules.js'
 
 /** The options that an app can have: it is called by its key, and all of them have one process, with one pid file. */
 export type OptionKey = Exclude<keyof Options, 'name' | 'pidFile'>
@@ -29,6 +30,8 @@ export interface AppInput extends Partial<Record<OptionKey, Value | Value[]>> {
   envFile?: string | string[]
   node?: string
   hosts?: string[]
+  ignore?: Rule[]
+  wakeOn?: Rule[]
 }
 
 export interface Input {
@@ -108,6 +111,19 @@ const { listen, ...options } = Object.fromEntries(OPTION_KEYS.map(key => [key, o
 
 const scalar = z.union([z.string(), z.number(), z.boolean()], wanted('a text, a number, true or false'))
 
+const pattern = (what: string) => text(what).optional()
+
+const rule = object({
+  path: pattern('a path, as /health or /api/*,').describe('without what follows a ?'),
+  method: pattern('a method, as GET,'),
+  userAgent: pattern('a user agent, as kube-probe/*,'),
+  upgrade: pattern('a protocol, as websocket,').describe('what an upgrade is asked for, as websocket'),
+})
+  .refine(rule => Object.keys(rule).length > 0, wanted('path, method, userAgent or upgrade'))
+  .meta({ minProperties: 1 })
+
+const rules = z.array(rule, wanted('a list of rules')).min(1, wanted('a list of rules'))
+
 /** What apps and defaults can have. */
 const shared = {
   ...options,
@@ -120,6 +136,10 @@ const shared = {
     .optional()
     .describe('files of NAME=value lines, the later over the earlier'),
   node: text('a path').optional().describe('another node to run the script with'),
+  ignore: rules
+    .optional()
+    .describe('requests that neither wake the app nor keep it awake: 503 while it rests; * stands for anything'),
+  wakeOn: rules.optional().describe('the only requests that wake the app and keep it awake'),
 }
 
 const COMMAND = 'a list of texts, the program first,'
@@ -164,7 +184,8 @@ export function jsonSchema(): object {
 }
 
 /** The keys that an object at this path can have. */
-function keysAt([first]: PropertyKey[]): string[] {
+function keysAt([first, ...rest]: PropertyKey[]): string[] {
+  if (rest.some(key => key === 'ignore' || key === 'wakeOn')) return Object.keys(rule.shape)
   if (first === undefined) return Object.keys(schema.shape)
   return Object.keys(first === 'apps' ? { ...own, ...shared } : shared)
 }

@@ -12,6 +12,7 @@ import * as shape from './configuration-schema.js'
 import { causeOf, Misuse } from './errors.js'
 import type { Options } from './option-table.js'
 import { optionsOf } from './options.js'
+import type { Rules } from './rules.js'
 import { resolveScript } from './script.js'
 
 export interface AppSpec {
@@ -29,6 +30,8 @@ export interface AppSpec {
   env: Record<string, string>
   /** Further names for the gateway, in lower case. */
   hosts: string[]
+  /** Which requests wake it, where not all do. */
+  rules?: Rules
   /** Without `listen` it is reached by the gateway alone. */
   options: Options
 }
@@ -85,8 +88,21 @@ class Assembly {
       ...(node !== undefined && { node }),
       env: { ...this.#environment(['defaults'], defaults), ...this.#environment(at, input) },
       hosts: (input.hosts ?? []).map(host => host.toLowerCase()),
+      ...this.#rules(at, input, defaults),
       options: this.#options(at, { ...this.#given(defaults), ...this.#given(input), name }),
     }
+  }
+
+  /** Those of the defaults are for scripts alone. */
+  #rules(at: PropertyKey[], input: AppInput, defaults: AppInput): Pick<AppSpec, 'rules'> {
+    const own = input.ignore ?? input.wakeOn
+    if (input.command && own) this.#mistake(at, 'a script is wanted for ignore and wakeOn, not a command')
+    if (input.command) return {}
+    const [ignore, wakeOn] = [input.ignore ?? defaults.ignore, input.wakeOn ?? defaults.wakeOn]
+    if (!ignore && !wakeOn) return {}
+    const isAny = [input.listen ?? []].flat().some(address => /(^|:)0$/.test(String(address)))
+    if (isAny) this.#mistake([...at, 'listen'], 'a port above 0 is wanted, for there is ignore or wakeOn')
+    return { rules: { ...(ignore && { ignore }), ...(wakeOn && { wakeOn }) } }
   }
 
   #mistake(path: PropertyKey[], text: string): void {

@@ -8,6 +8,7 @@ import type http2 from 'node:http2'
 import type net from 'node:net'
 import type tls from 'node:tls'
 import { now } from './clock.js'
+import type { Overlooked } from './overlooked.js'
 import { Field, type Slot } from './stats.js'
 
 const SERVER = Symbol('lookout.server')
@@ -50,9 +51,15 @@ function isTls(server: net.Server): server is tls.Server {
 /** Connections by what they are doing. */
 export interface Census {
   requests: number
+  /** Of the requests: such as keep no app awake. */
+  ignored: number
   upgraded: number
+  /** ms, monotonic: when something last passed over one of those. */
+  passedAt: number
   raw: number
   idle: Connection[]
+  /** Upgraded connections and answers without an end, of which each may go on for ever, and keep no app awake. */
+  quiet: Connection[]
 }
 
 export class Connections {
@@ -78,6 +85,7 @@ export class Connections {
    */
   constructor(
     private readonly slot: Slot,
+    private readonly overlooked: Overlooked,
     private readonly closed: () => void,
     private readonly answered: () => void,
   ) {
@@ -96,6 +104,7 @@ export class Connections {
     if (watched[SERVER]) return
     watched[SERVER] = true
     this.#count(watched)
+    this.overlooked.watch(server)
     if (isHttp(server)) this.#countRequests()
     if (isTls(server)) {
       server.on('secureConnection', socket => {
@@ -174,15 +183,33 @@ export class Connections {
   }
 
   census(): Census {
-    const census: Census = { requests: this.#streams.size, upgraded: 0, raw: 0, idle: [] }
+    const none = { ignored: 0, upgraded: 0, passedAt: 0, raw: 0 }
+    const census: Census = { requests: this.#streams.size, ...none, idle: [], quiet: [] }
     for (const connection of this.open()) {
       const { server } = connection
       if (!server || !isHttp(server)) census.raw++
-      else if (connection._httpMessage) census.requests++
-      else if (connection.parser === null) census.upgraded++
+      else if (connection._httpMessage) this.#countRequest(census, connection, connection._httpMessage)
+      else if (connection.parser === null) this.#countUpgraded(census, connection)
       else census.idle.push(connection)
     }
     return census
+  }
+
+  #countRequest(census: Census, connection: Connection, response: http.ServerResponse): void {
+    const isIgnored = this.overlooked.isIgnored(connection)
+    if (isIgnored && response.headersSent) return void census.quiet.push(connection)
+    census.requests++
+    if (isIgnored) census.ignored++
+  }
+
+  #countUpgraded(census: Census, connection: Connection): void {
+    const passedAt = this.overlooked.passedAt(connection)
+    if (this.overlooked.isIgnored(connection) || this.overlooked.isQuiet(passedAt)) {
+      census.quiet.push(connection)
+      return
+    }
+    census.upgraded++
+    census.passedAt = Math.max(census.passedAt, passedAt)
   }
 
   /** What is being answered, where it is one request alone. */

@@ -1,21 +1,9 @@
 /** What the gateway says itself: how the apps are, to who asks for itself; which there are, to who asks for none of them. */
+import type { Known } from './gateway-known.js'
 import { SCRIPT } from './gateway-script.js'
 import { STYLE } from './gateway-style.js'
 import type { Seen } from './gateway-survey.js'
 import { escapeHtml, plain, plural } from './text.js'
-
-/** An app, as the gateway knows it. */
-export interface Known {
-  name: string
-  /** The names that it is reached by; the first is shown. */
-  hosts: string[]
-  /** The unix socket on which it is handed connections. */
-  handoff: string
-  /** Where else it is. */
-  urls: string[]
-  /** The gateway's own port. */
-  port: number
-}
 
 export interface Overview {
   apps: Seen[]

@@ -7,7 +7,8 @@ import type http from 'node:http'
 import net from 'node:net'
 import { causeOf } from './errors.js'
 import { ACTIONS, type Action, act } from './gateway-actions.js'
-import { cellsOf, type Known, notFound, overview, refused, summaryOf } from './gateway-page.js'
+import type { Known } from './gateway-known.js'
+import { cellsOf, notFound, overview, refused, summaryOf } from './gateway-page.js'
 import { isForeign, isToken, mayAct, refusal } from './gateway-rules.js'
 import { Streams, type View } from './gateway-stream.js'
 import { Apps } from './gateway-survey.js'
@@ -89,6 +90,12 @@ function stream(
   response.writeHead(200, { ...HEADERS, 'Content-Type': 'text/event-stream' })
   if (request.method === 'HEAD') return void response.end()
   streams.add(request, response, token, () => stays(request.socket))
+}
+
+/** Whether an app is awake, and takes connections. */
+export function serves(name: string): boolean {
+  apps ??= Apps.find()
+  return apps?.serves(name) ?? false
 }
 
 /** How the apps are, as the page shows it. */

@@ -8,7 +8,7 @@ import { GATEWAY } from './config.js'
 import { boardOf, childrenOf, type Instance, instanceOf, mastersOf, openBoard, planOf } from './instances.js'
 import type { FoundApp } from './plan.js'
 import { posix } from './posix.js'
-import { SLOTS, Stats } from './stats.js'
+import { SLOTS, Stats, type WorkerStats } from './stats.js'
 import { justWoken, residentOf, type Survey, stateOf } from './survey.js'
 
 /** What the page shows of an app. */
@@ -87,12 +87,23 @@ export class Apps {
     return `${this.master(name)} ${changedAt} ${restartsBegun} ${restartsEnded}`
   }
 
+  /** Whether one of its workers takes connections. */
+  serves(name: string): boolean {
+    const masters = mastersOf(this.instance)
+    this.#forget(new Set(masters.values()))
+    return this.#statsOf(masters.get(name)).some(({ accepting }) => accepting === 1)
+  }
+
   /** Of workers that live: the board has them once they are gone. */
   #requestsOf(master: number | undefined): number {
+    return this.#statsOf(master).reduce((sum, { requests }) => sum + requests, 0)
+  }
+
+  #statsOf(master: number | undefined): WorkerStats[] {
     const stats = master === undefined ? undefined : (this.#stats.get(master) ?? openStats(master))
-    if (master === undefined || !stats) return 0
+    if (master === undefined || !stats) return []
     this.#stats.set(master, stats)
-    return stats.all().reduce((sum, { requests }) => sum + requests, 0)
+    return stats.all()
   }
 
   #forget(living: Set<number>): void {

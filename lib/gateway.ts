@@ -8,10 +8,11 @@ import http from 'node:http'
 import net from 'node:net'
 import { Duplex } from 'node:stream'
 import { now } from './clock.js'
-import type { Known } from './gateway-page.js'
-import { hostOf } from './handoff.js'
+import { heard, type Known } from './gateway-known.js'
+import { Came, hostOf } from './handoff.js'
 import { hold } from './hold.js'
 import { Control, posix, type Watch } from './posix.js'
+import { counts } from './rules.js'
 import { RAW } from './sockets.js'
 
 /** Bytes of a request's head at most, as Node itself has it. */
@@ -20,21 +21,28 @@ const HEAD = 16_384
 /** ms that a client has for the head of its first request, and that an app has to take a connection. */
 const PATIENCE = 10_000
 
+/** s after which a client may ask again that was not to wake an app. */
+const RETRY = 30
+
 /** ms between two tries where an app's queue is full. */
 const FULL = 10
 
 /** What is known of the apps, by the host names that are theirs. */
-const known: Known[] = JSON.parse(process.env.LOOKOUT_GATEWAY ?? '[]')
+const { hasPort, apps: known } = heard(process.env)
 const byHost = new Map(known.flatMap(app => app.hosts.map(host => [host, app] as const)))
 
-/** What a head says: whom it is for, that there has to be more of it, or that it is for us to answer. */
-type Seen = { app: Known } | 'more' | 'ours'
+/** What a head says: whom it is for, and whether that may be woken; that there has to be more of it; or that it is for us to answer. */
+type Seen = { app: Known; wakes: boolean } | 'more' | 'ours'
+
+/** Of connections that came by an app's own address: that app. */
+const byAddress = new WeakMap<object, Known>()
 
 /** Answers what is not for an app: by Node's own server, so that what is malformed is refused as it would be anywhere. */
 const pages = http.createServer(
   { maxHeaderSize: HEAD, headersTimeout: PATIENCE, requestTimeout: PATIENCE },
   (request, response) => {
-    if (typeof routeOf(request) === 'object') return refuse(response, 502, 'The app cannot be reached.\n')
+    const seen = routeOf(request)
+    if (typeof seen === 'object') return answerFor(seen, request, response)
     if (byHost.has(hostOf(request))) return refuse(response, 400, 'That is no request for one host.\n')
     const { answer } = require('./gateway-site.js') as typeof import('./gateway-site.js') // most connections are handed over
     answer(request, response, known, asRaw)
@@ -49,6 +57,24 @@ function refuse(response: http.ServerResponse, status: number, text: string): vo
     Connection: 'close',
   })
   response.end(text)
+}
+
+/** For an app that is not to be handed the connection, or could not be. */
+function answerFor(
+  { app, wakes }: Exclude<Seen, string>,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): void {
+  if (!wakes) {
+    response.setHeader('Retry-After', RETRY)
+    return refuse(response, 503, `${app.name} rests, and this request is none that wakes it.\n`)
+  }
+  if (app.handoff !== undefined) return refuse(response, 502, 'The app cannot be reached.\n')
+  const port = app.urls.map(url => /^http:.*:(\d+)$/.exec(url)?.[1]).find(Boolean)
+  if (port === undefined) return refuse(response, 502, `${app.name} is reached at ${app.urls.join(', ')} alone.\n`)
+  const path = (request.url ?? '/').replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '')
+  response.setHeader('Location', `http://${hostOf(request)}:${port}${path}`)
+  refuse(response, 307, `${app.name} is at port ${port}.\n`)
 }
 
 /** What keeps us awake for as long as a page is being answered, by the connection. */
@@ -74,7 +100,11 @@ class Arrival {
   #seen = 0
   #state: 'reading' | 'parsing' | 'giving' | 'done' = 'reading'
 
-  constructor(private readonly fd: number) {
+  /** @param app whose address it came by; undefined where it came by ours */
+  constructor(
+    private readonly fd: number,
+    private readonly app?: Known,
+  ) {
     this.#watch = posix.poll(fd, () => this.#look())
     this.#timer = setTimeout(() => this.#late(), PATIENCE)
     posix.control(this.#watch, Control.start)
@@ -94,7 +124,7 @@ class Arrival {
     this.#seen = bytes.length
     this.#state = 'parsing'
     posix.control(this.#watch, Control.stop)
-    void parse(bytes).then(seen => this.#decide(seen))
+    void parse(bytes, this.app).then(seen => this.#decide(seen))
   }
 
   #decide(seen: Seen): void {
@@ -105,15 +135,16 @@ class Arrival {
       return posix.control(this.#watch, Control.start)
     }
     if (this.#seen > 1) posix.setsockopt(this.fd, posix.SOL_SOCKET, posix.SO_RCVLOWAT, 1)
-    if (seen === 'more' || seen === 'ours') return this.#answer()
+    if (seen === 'more' || seen === 'ours' || !(seen.wakes || serves(seen.app))) return this.#answer()
     this.#give(seen.app)
   }
 
   /** The app has the connection once the message is in its queue, whether it is awake or not. */
   #give(app: Known): void {
+    if (app.handoff === undefined) return this.#answer() // none of Node's
     this.#state = 'giving'
     try {
-      handOver(app.handoff, this.fd)
+      handOver(app.handoff, this.fd, this.app ? Came.byAddress : Came.byName)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code !== 'EAGAIN' || now() - this.#since > PATIENCE) return this.#answer()
@@ -126,6 +157,7 @@ class Arrival {
   #answer(): void {
     this.#leave()
     const socket = new net.Socket({ fd: this.fd, readable: true, writable: true })
+    if (this.app) byAddress.set(socket, this.app)
     const release = hold('a page')
     releases.set(socket, release)
     socket.once('close', release)
@@ -154,11 +186,11 @@ class Arrival {
 }
 
 /** @throws the system's error: EAGAIN where too many wait already */
-function handOver(path: string, fd: number): void {
+function handOver(path: string, fd: number, came: Came): void {
   const to = posix.socket(posix.AF_UNIX)
   try {
     posix.connect(to, posix.AF_UNIX, path, 0)
-    posix.send(to, 0, [fd])
+    posix.send(to, came, [fd])
   } finally {
     posix.close(to)
   }
@@ -185,9 +217,10 @@ for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade', 
 }
 parser.on('clientError', (_error, socket) => (socket as unknown as Bytes)[FOUND]?.('ours'))
 
-function parse(bytes: Buffer): Promise<Seen> {
+function parse(bytes: Buffer, app?: Known): Promise<Seen> {
   return new Promise(resolve => {
     const connection = new Bytes()
+    if (app) byAddress.set(connection, app)
     const settle = (seen: Seen) => {
       connection[FOUND] = undefined
       connection.destroy()
@@ -201,18 +234,32 @@ function parse(bytes: Buffer): Promise<Seen> {
   })
 }
 
-/** One host, alike wherever it is said. */
 function routeOf(request: http.IncomingMessage): Seen {
+  const app = byAddress.get(request.socket) ?? named(request)
+  return app ? { app, wakes: counts(request, app.rules ?? {}) } : 'ours'
+}
+
+/** One host, alike wherever it is said. */
+function named(request: http.IncomingMessage): Known | undefined {
   const { rawHeaders, url = '' } = request
   const hosts = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host')
   const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)?.[1]
   const host = hostOf(request)
   const app = byHost.get(host)
-  if (!app || hosts.length !== 1) return 'ours'
-  if (absolute !== undefined && hostOf({ headers: { host: absolute } }) !== host) return 'ours'
-  return { app }
+  if (hosts.length !== 1) return undefined
+  return absolute !== undefined && hostOf({ headers: { host: absolute } }) !== host ? undefined : app
 }
 
-const server = net.createServer()
-Object.assign(server, { [RAW]: (fd: number) => void new Arrival(fd) })
-server.listen()
+/** Whether an app is awake, and takes connections. */
+function serves({ name }: Known): boolean {
+  const site = require('./gateway-site.js') as typeof import('./gateway-site.js')
+  return site.serves(name)
+}
+
+/** Ours is the first address, where we have one; those of apps follow, in order. */
+const addresses = [...(hasPort ? [undefined] : []), ...known.flatMap(app => Array<Known>(app.guarded).fill(app))]
+const [server] = addresses.map(app => {
+  const server = net.createServer()
+  Object.assign(server, { [RAW]: (fd: number) => void new Arrival(fd, app) })
+  return server.listen()
+})

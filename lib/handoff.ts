@@ -1,7 +1,7 @@
 /**
  * Connections that the gateway has accepted and hands to an app, each by a message over a unix socket that the app is woken by.
- * From then on they are the app's as if it had accepted them itself; but a request that is for another host, later on the same
- * connection, is refused: 421.
+ * From then on they are the app's as if it had accepted them itself; but where they came by name, a request that is for another
+ * host, later on the same connection, is refused: 421.
  */
 import type http from 'node:http'
 import type net from 'node:net'
@@ -10,6 +10,12 @@ import { Control, posix } from './posix.js'
 
 const HANDED = Symbol('lookout.handed')
 const GUARDED = Symbol('lookout.guarded')
+
+/** What the gateway says of a connection, with it. */
+export const enum Came {
+  byName,
+  byAddress,
+}
 
 /** ms that the gateway has to send what it has connected for. */
 const PATIENCE = 1000
@@ -31,14 +37,15 @@ export function takeOver(from: number, server: net.Server, serve: (fd: number) =
   look()
 
   function look(): void {
-    const fd = received(from)
-    if (fd === undefined && now() < deadline) return
+    const message = received(from)
+    if (message === undefined && now() < deadline) return
     clearTimeout(timer)
     posix.control(watch, Control.close)
     posix.close(from)
-    if (fd === undefined || fd < 0) return
+    const [fd, came] = message ?? [-1]
+    if (fd < 0) return
     const mark = (socket: Handed) => {
-      socket[HANDED] = true
+      if (came === Came.byName) socket[HANDED] = true
     }
     server.prependOnceListener('connection', mark)
     serve(fd) // at once
@@ -47,11 +54,11 @@ export function takeOver(from: number, server: net.Server, serve: (fd: number) =
 }
 
 /** undefined while there is nothing, -1 where there will be nothing. */
-function received(from: number): number | undefined {
+function received(from: number): [number, number?] | undefined {
   try {
     return posix.receive(from)
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? undefined : -1
+    return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? undefined : [-1]
   }
 }
 

@@ -7,7 +7,8 @@ import { Board } from './board.js'
 import { type AppConfig, GATEWAY, INTERNAL } from './config.js'
 import type { AppSpec, Configuration } from './configuration.js'
 import { Failure, Misuse } from './errors.js'
-import type { Known } from './gateway-page.js'
+import { type Known, told } from './gateway-known.js'
+import type { Options } from './option-table.js'
 import { addressesOf, optionsOf } from './options.js'
 import { type Place, Places } from './places.js'
 import { boot, type FoundApp, type Plan, type PlannedApp, workerArgv } from './plan.js'
@@ -29,6 +30,10 @@ const STANDARD = 3
 interface Member {
   spec: AppSpec
   places: Place[]
+  /** Addresses of its that the gateway has, which looks at each request first. */
+  guarded: Place[]
+  /** Where a client finds it. */
+  urls: string[]
   handoff?: { fd: number; path: string }
 }
 
@@ -60,18 +65,28 @@ export class Holding {
   async bind(): Promise<void> {
     const { apps, gateway } = this.configuration
     for (const spec of apps) {
-      const listen = spec.options.listen ?? optionsOf({ listen: ANYWHERE }).listen!
-      const member: Member = { spec, places: await this.#places.of(spec, addressesOf({ listen }, {})) }
+      const member = await this.#member(spec)
       this.#members.push(member)
       const handoff = spec.command ? undefined : this.#places.handoff(spec.name) // a program could not be handed anything
       if (handoff) member.handoff = handoff
-      else if (gateway !== false && !spec.command)
+      else if ((gateway !== false || spec.rules) && !spec.command)
         throw new Failure('cannot have a gateway: there is no runtime directory (XDG_RUNTIME_DIR)')
     }
-    if (gateway !== false) {
-      const spec = gatewayAt(gateway)
-      this.#members.push({ spec, places: await this.#places.of(spec, addressesOf(spec.options, {})) })
-    }
+    const guarded = this.#members.flatMap(member => member.guarded)
+    if (gateway === false && guarded.length === 0) return
+    const spec = gatewayAt(gateway)
+    const places = await this.#places.of(spec, addressesOf(spec.options, {}))
+    this.#members.push({ spec, places: [...places, ...guarded], guarded: [], urls: urlsOf(places) })
+  }
+
+  async #member(spec: AppSpec): Promise<Member> {
+    const anywhere = optionsOf({ listen: ANYWHERE }).listen!
+    const at = (listen: Options['listen']) => this.#places.of(spec, addressesOf({ listen }, {}))
+    const { listen } = spec.options
+    const places = await at(listen && !spec.rules ? listen : anywhere)
+    if (!spec.rules) return { spec, places, guarded: [], urls: urlsOf(places) }
+    const guarded = listen ? await at(listen) : []
+    return { spec, places, guarded, urls: urlsOf(guarded) }
   }
 
   /**
@@ -115,7 +130,7 @@ export class Holding {
     )
   }
 
-  #planned({ spec, places, handoff }: Member, slot: number): PlannedApp {
+  #planned({ spec, places, urls, handoff }: Member, slot: number): PlannedApp {
     const { name, args, cwd, node, options } = spec
     const { listen, backlog, deferAccept, socketMode, pidFile, ...rest } = options
     const config: AppConfig = {
@@ -125,11 +140,12 @@ export class Holding {
       ...(spec.command && { program: true, watchdog: 0 }),
       slot,
       listen: places.map(({ text }) => text),
-      urls: places.map(({ url }) => url),
+      urls,
       ...(handoff && { hosts: hostsOf(spec) }),
+      ...spec.rules,
     }
     const env = environmentOf(spec.env)
-    if (name === GATEWAY) env.LOOKOUT_GATEWAY = JSON.stringify(this.#known())
+    if (name === GATEWAY) Object.assign(env, told({ hasPort: this.#port !== undefined, apps: this.#known() }))
     if (spec.command) env.LOOKOUT_COMMAND = JSON.stringify([...spec.command, ...args])
     const planned = {
       config,
@@ -143,6 +159,7 @@ export class Holding {
 
   /** The gateway's; undefined where there is none. */
   get #port(): number | undefined {
+    if (this.configuration.gateway === false) return undefined
     const gateway = this.#members.find(({ spec }) => spec.name === GATEWAY)
     return gateway && posix.getsockname(gateway.places[0]!.fds[0]!)[2]
   }
@@ -150,19 +167,17 @@ export class Holding {
   /** What the gateway has to know. */
   #known(): Known[] {
     const port = this.#port
-    return this.#members.flatMap(({ spec, places, handoff }) =>
-      handoff && port !== undefined
-        ? [
-            {
-              name: spec.name,
-              hosts: hostsOf(spec),
-              handoff: handoff.path,
-              urls: places.map(({ url }) => url),
-              port,
-            },
-          ]
-        : [],
-    )
+    return this.#members
+      .filter(({ spec }) => spec.name !== GATEWAY)
+      .map(({ spec, guarded, urls, handoff }) => ({
+        name: spec.name,
+        hosts: hostsOf(spec),
+        ...(handoff && { handoff: handoff.path }),
+        urls,
+        guarded: guarded.length,
+        ...(spec.rules && { rules: spec.rules }),
+        ...(port !== undefined && { port }),
+      }))
   }
 
   /** What a person wants to know of it: where the apps are, or what has changed. */
@@ -201,13 +216,17 @@ export class Holding {
   }
 }
 
+function urlsOf(places: Place[]): string[] {
+  return places.map(({ url }) => url)
+}
+
 function hostsOf({ name, hosts }: AppSpec): string[] {
   return [`${name}.localhost`, ...hosts]
 }
 
 /** The gateway is an app as any other, but that it is lookout's own. */
-function gatewayAt(port: number): AppSpec {
-  const options = optionsOf({ name: GATEWAY, listen: `localhost:${port}`, quiet: true })
+function gatewayAt(port: number | false): AppSpec {
+  const { listen, ...options } = optionsOf({ name: GATEWAY, listen: `localhost:${port || 0}`, quiet: true })
   return {
     name: GATEWAY,
     app: boot('gateway.js'),
@@ -215,7 +234,7 @@ function gatewayAt(port: number): AppSpec {
     cwd: '/',
     env: {},
     hosts: [],
-    options,
+    options: { ...options, listen: port === false ? [] : listen! },
   }
 }
 

@@ -11,6 +11,7 @@ import { type AppConfig, inherited } from './config.js'
 import { FailingApp } from './failing-app.js'
 import { PATIENCE } from './fleet.js'
 import { hooksOf } from './hooks.js'
+import { awakeUntil } from './hours.js'
 import { tracer } from './log.js'
 import { Pool } from './pool.js'
 import { posix } from './posix.js'
@@ -69,6 +70,7 @@ class Master {
       quieted: () => this.#failingApp.pause(),
       resumed: () => this.#pool.reconcile(),
       idle: () => this.#end(`idle ${duration(config.idle)}`),
+      awakeUntil: () => config.keepAwake && awakeUntil(config.keepAwake, new Date()),
     })
     this.#failingApp = new FailingApp(groups, config.hosts, {
       tries: () => this.#tryAgain(),

@@ -4,11 +4,12 @@ import path from 'node:path'
 import { type Address, parseAddress, parseSize, parseTime } from './address.js'
 import { type AppConfig, MAX_WORKERS, type Range } from './config.js'
 import { Misuse } from './errors.js'
+import { parseHours } from './hours.js'
 
 /** What the command line says: what an app's processes are told, and what concerns its sockets and files alone. */
 export type Options = Omit<
   AppConfig,
-  'name' | 'script' | 'slot' | 'program' | 'listen' | 'urls' | 'hosts' | 'given' | 'prefork'
+  'name' | 'script' | 'slot' | 'program' | 'listen' | 'urls' | 'hosts' | 'ignore' | 'wakeOn' | 'given' | 'prefork'
 > & {
   name?: string
   /** Where nothing was said: see addressesOf() in options.ts. */
@@ -79,6 +80,17 @@ export const TABLE: Record<keyof Options, Entry> = {
     default: '30s',
     help: 'rest after this long without work; 0: never',
     parse: parseTime,
+  },
+  idleUpgraded: {
+    flags: '--idle-upgraded <time>',
+    default: '0',
+    help: 'count a WebSocket as idle when nothing but pings has passed for this long; 0: never',
+    parse: parseTime,
+  },
+  keepAwake: {
+    flags: '--keep-awake <hours>',
+    help: 'when an idle app stays awake, as 8:00-18:00 or mon-fri 8:00-18:00, local time',
+    parse: parseHours,
   },
   workers: {
     flags: '-w, --workers <n>',

@@ -2,10 +2,9 @@
  * Where the apps of a configuration are: sockets that are bound now, and at a reload those that are there already, with what may
  * have changed about them.
  */
-import { type Address, type Bound, bind, release } from './bind.js'
+import { type Address, type Bound, bind, release, urlOf } from './bind.js'
 import type { AppSpec } from './configuration.js'
 import { handoffFile } from './instances.js'
-import type { FoundApp } from './plan.js'
 import { posix } from './posix.js'
 import { addressesHeld, type Held, handoffOf, keyOf } from './reload.js'
 import { listenUnix } from './socket-file.js'
@@ -38,7 +37,7 @@ export class Places {
     const places: Place[] = []
     for (const address of addresses) {
       const fds = this.#held.get(keyOf(spec.name, address.text))
-      places.push(fds ? this.#keep(spec, address.text, fds) : await this.#bind(spec, address))
+      places.push(fds ? this.#keep(spec, address, fds) : await this.#bind(spec, address))
     }
     return places
   }
@@ -51,18 +50,11 @@ export class Places {
   }
 
   /** Sockets that are there, with what may have changed about them. */
-  #keep({ name, options }: AppSpec, text: string, fds: number[]): Place {
+  #keep({ options }: AppSpec, address: Address, fds: number[]): Place {
     for (const fd of fds) posix.listen(fd, options.backlog)
-    const isSame = ({ config }: FoundApp) =>
-      config.listen?.includes(text) === true && keyOf(config.name, text) === keyOf(name, text)
-    const config = this.before?.apps.find(isSame)?.config
+    const { text } = address
     const lock = this.before?.locks.get(`${text}.lock`)
-    return {
-      text,
-      url: config?.urls?.[config.listen!.indexOf(text)] ?? text,
-      fds,
-      locks: lock === undefined ? [] : [lock],
-    }
+    return { text, url: urlOf(address, fds[0]!), fds, locks: lock === undefined ? [] : [lock] }
   }
 
   /** Where an app is handed connections. @returns undefined where there is no runtime directory */

@@ -35,8 +35,8 @@ export interface Posix {
   send(fd: number, data: number, fds: number[]): void
   /** What may be read from a socket, which stays there; undefined while there is nothing, empty at the end of file. */
   peek(fd: number, most: number): Buffer | undefined
-  /** The descriptor that a message brings; -1 at the end of file or where it brings none. Throws EAGAIN while there is no message. */
-  receive(fd: number): number
+  /** The descriptor that a message brings, -1 at the end of file or where it brings none, and its integer. Throws EAGAIN while there is no message. */
+  receive(fd: number): [number, number]
   close(fd: number): void
   /** The lowest free descriptor from `least` on. */
   dup(fd: number, least: number): number

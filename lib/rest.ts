@@ -21,6 +21,8 @@ export interface RestHooks {
   quieted(): void
   resumed(): void
   idle(): void
+  /** Until when it is to stay awake though it is idle, in words; undefined where it need not. */
+  awakeUntil(): string | undefined
 }
 
 export class Rest {
@@ -52,7 +54,9 @@ export class Rest {
   /** When it may rest, as far as is known, in words. */
   get prospect(): string {
     if (this.#held) return 'it is quiet until SIGCONT'
-    return this.limit === 0 ? 'it never rests' : `rests in ${duration(this.#idle.remaining(now()))}`
+    if (this.limit === 0) return 'it never rests'
+    const until = this.hooks.awakeUntil()
+    return until ? `it is kept awake until ${until}` : `rests in ${duration(this.#idle.remaining(now()))}`
   }
 
   /** Nobody is accepted until {@link release}, and the app does not rest either: who waits would wake it again. */
@@ -82,7 +86,8 @@ export class Rest {
     const stale = 4 * this.#interval + 100
     for (const worker of this.hooks.workers()) this.#idle.touch(Math.min(time, worker.lastActive(stale)))
     const remaining = this.#idle.remaining(time)
-    if (remaining > 0) this.#timer = setTimeout(() => this.arm(), Math.max(1, Math.min(remaining, this.#interval)))
+    if (remaining === 0 && this.hooks.awakeUntil()) this.#timer = setTimeout(() => this.arm(), this.#interval)
+    else if (remaining > 0) this.#timer = setTimeout(() => this.arm(), Math.max(1, Math.min(remaining, this.#interval)))
     else this.#look()
   }
 

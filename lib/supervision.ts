@@ -5,6 +5,7 @@
 import fs from 'node:fs'
 import { Backoff } from './backoff.js'
 import type { Board, Latency } from './board.js'
+import { reasonsOf } from './busy.js'
 import { duration, now } from './clock.js'
 import type { AppConfig } from './config.js'
 import { causeOf } from './errors.js'
@@ -153,12 +154,8 @@ export class Supervision {
   }
 
   #why(): string {
-    const { all } = this.fleet
-    const busy = all.reduce((sum, { stats }) => sum + stats.inFlight, 0)
-    const reasons = all.flatMap(({ holds }) => holds.map(reason => `hold: ${reason}`))
-    if (busy > 0) reasons.unshift(`${plural(busy, 'request')} or connection${busy === 1 ? '' : 's'} in flight`)
-    if (reasons.length === 0) reasons.push(this.master.prospect())
-    return reasons.join(', ')
+    const reasons = reasonsOf(this.fleet.all.map(({ busy }) => busy))
+    return reasons.length > 0 ? reasons.join(', ') : this.master.prospect()
   }
 
   /** What `--stats-file` asks for; `kill -USR1` says it on stderr, too. */

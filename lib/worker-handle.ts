@@ -1,4 +1,5 @@
 /** The master's side of a worker: how it stands, what to ask of it, its end. The worker's own side is worker.ts. */
+import type { Busy } from './busy.js'
 import { Channel, type Fault, type Stop, type ToMaster, type ToWorker } from './channel.js'
 import { now } from './clock.js'
 import { write } from './log.js'
@@ -37,8 +38,8 @@ export class WorkerHandle {
   served: number[] = []
   fault?: Fault
   output = ''
-  /** What the app holds itself awake for. */
-  holds: string[] = []
+  /** What it had to do about a second ago. */
+  busy: Busy = busyOf({})
   /** The one whose place it is to take once it is ready. */
   replaces: WorkerHandle | undefined
   /** 0 to 1, its own: spreads over time what is due for several workers at once. */
@@ -183,8 +184,8 @@ export class WorkerHandle {
         return
       case 'answered':
         return this.emit({ type: 'answered', worker: this, at: number(message.at) })
-      case 'holds':
-        this.holds = list(message.reasons, 'string')
+      case 'busy':
+        this.busy = busyOf(message.busy)
         return
       case 'loaded':
         return this.emit({ type: 'loaded', worker: this, files: list(message.files, 'string') })
@@ -235,6 +236,19 @@ function text(value: unknown): string {
 function faultOf(value: unknown): Fault {
   const { message, stack } = (value ?? {}) as Record<string, unknown>
   return { message: text(message), ...(typeof stack === 'string' && { stack }) }
+}
+
+function busyOf(value: unknown): Busy {
+  const { holds, ...counts } = (value ?? {}) as Record<string, unknown>
+  const count = (key: string) => (typeof counts[key] === 'number' ? counts[key] : 0)
+  return {
+    requests: count('requests'),
+    upgraded: count('upgraded'),
+    passedAt: count('passedAt'),
+    raw: count('raw'),
+    handshakes: count('handshakes'),
+    holds: list(holds, 'string'),
+  }
 }
 
 /** Infinity where it is none. */

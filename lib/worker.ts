@@ -9,19 +9,21 @@ import type net from 'node:net'
 import type { Admission } from './acceptor.js'
 import { Activity } from './activity.js'
 import { Balance } from './balance.js'
+import { reasonsOf } from './busy.js'
 import { Channel, type ToMaster, type ToWorker } from './channel.js'
 import { FOREVER, now } from './clock.js'
 import { saveCompiled } from './compile-cache.js'
 import { type AppConfig, inherited } from './config.js'
 import { drainer } from './drain.js'
 import { status } from './health.js'
-import { hold, holds } from './hold.js'
+import { hold } from './hold.js'
 import { loadHooks, run } from './hooks.js'
 import { checkInInterval } from './idle.js'
 import { captureListen } from './listen.js'
 import { tracer } from './log.js'
 import { measure } from './measure.js'
 import { introduce } from './membership.js'
+import { Overlooked } from './overlooked.js'
 import { posix } from './posix.js'
 import { report } from './report.js'
 import { backlogOf, inherit, scrub } from './sockets.js'
@@ -58,7 +60,8 @@ function live(config: AppConfig, index: number): void {
   const most = Math.min(SLOTS, 2 * config.workers.most)
   const peers = [...Array(most).keys()].filter(peer => peer !== index).map(peer => memory.slot(peer))
   const balance = new Balance(slot, peers)
-  const activity = new Activity(slot, roomAgain, () => channel.send({ type: 'answered', at: now() }))
+  const overlooked = new Overlooked(config.idleUpgraded, config)
+  const activity = new Activity(slot, overlooked, roomAgain, () => channel.send({ type: 'answered', at: now() }))
   const timer = setInterval(checkIn, Math.min(checkInInterval(config.idle), saysFor(config.watchdog))).unref()
   const channel = new Channel<ToWorker, ToMaster>(fd, obey) // the kernel kills us with the master
   const drain = drainer(activity)
@@ -103,14 +106,14 @@ function live(config: AppConfig, index: number): void {
   }
 
   let measuredAt = now()
-  let held = ''
+  let told = ''
   function checkIn(): void {
-    activity.checkIn()
-    const reasons = [...holds()].map(({ reason }) => reason)
-    if (held !== reasons.join('\n')) channel.send({ type: 'holds', reasons })
-    held = reasons.join('\n')
+    const busy = activity.checkIn()
     if (now() - measuredAt < MEASURED) return
     measuredAt = now()
+    const text = JSON.stringify(busy)
+    if (told !== text) channel.send({ type: 'busy', busy })
+    told = text
     memory.write(index, { ...measure(), backlog: backlogOf(groups), status: status() })
     if (config.firstDataTimeout > 0) activity.endSilent(config.firstDataTimeout)
   }
@@ -180,7 +183,7 @@ function live(config: AppConfig, index: number): void {
   function look(): void {
     setImmediate(() =>
       setImmediate(() => {
-        const why = activity.checkIn()
+        const why = reasonsOf([activity.checkIn()])
         channel.send({ type: 'quieted', active: why.length > 0 ? null : activity.lastActive, why })
       }),
     )

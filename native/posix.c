@@ -206,11 +206,12 @@ static napi_value Peek(napi_env env, napi_callback_info info) {
   return status == napi_ok ? buffer : fail_napi(env, "napi_create_buffer_copy");
 }
 
-/* receive(fd): the descriptor that a message of send() brings, close-on-exec; EAGAIN while there is none, -1 at the end. */
+/* receive(fd): what a message of send() brings: a descriptor, close-on-exec, and the integer; EAGAIN while there is none, -1 at
+ * the end. */
 static napi_value Receive(napi_env env, napi_callback_info info) {
   INTEGERS(a, 1);
   union { struct cmsghdr header; char space[CMSG_SPACE(sizeof(int))]; } control;
-  int data, fd = -1;
+  int data = 0, fd = -1;
   struct iovec part = {.iov_base = &data, .iov_len = sizeof data};
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   ssize_t got;
@@ -219,7 +220,11 @@ static napi_value Receive(napi_env env, napi_callback_info info) {
   struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
   if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
     memcpy(&fd, CMSG_DATA(header), sizeof fd);
-  return from_int(env, fd);
+  napi_value pair;
+  CHECK(napi_create_array_with_length(env, 2, &pair));
+  CHECK(napi_set_element(env, pair, 0, from_int(env, fd)));
+  CHECK(napi_set_element(env, pair, 1, from_int(env, data)));
+  return pair;
 }
 
 /* ---- File descriptors ---- */

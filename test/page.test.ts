@@ -343,7 +343,7 @@ describe('the events of the gateway', () => {
     const { folder, lookout, url } = await held()
     const events = await Events.open(url)
     const { master } = folder.app('lookout')
-    await until('why', () => folder.app('lookout').why === '1 request or connection in flight')
+    await until('why', () => folder.app('lookout').why === '1 raw connection open')
     const begun = Date.now()
     expect(folder.run('rest', 'lookout').stdout).to.equal('lookout rests\n')
     expect(Date.now() - begun).to.be.below(10_000)

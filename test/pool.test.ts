@@ -224,7 +224,7 @@ describe('--stats-file', () => {
     expect(worker!.utilization).to.be.within(0, 1)
     expect(Date.parse(worker!.lastCheckin!)).to.be.within(Date.now() - 5000, Date.now() + 1000)
     const slow = request(lookout.url, '/slow?3000')
-    await until('busy', () => read().why === '1 request or connection in flight')
+    await until('busy', () => read().why === '1 request in flight')
     await slow
     await lookout.rests()
     await lookout.line(/rests$/m)

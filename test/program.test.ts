@@ -89,6 +89,14 @@ describe('a program that speaks LISTEN_FDS', () => {
     expect((await last).status).to.equal(200)
   })
 
+  it('is found by its name, too: the gateway says at which port', async () => {
+    const { folder, port } = await held({ command: [PYTHON3, 'server.py', '0'] })
+    const options = { method: 'POST', headers: { Host: `api.localhost:${folder.gateway}` } }
+    const { status, headers } = await request(at(folder.gateway), '/a?b=%20c', options)
+    expect([status, headers.location]).to.deep.equal([307, `http://api.localhost:${port}/a?b=%20c`])
+    expect(folder.app('api').wakes).to.equal(0)
+  })
+
   it('that ends by itself is idle; another comes with the next connection', async () => {
     const { folder, url } = await held({ command: [PYTHON3, 'server.py', '0'], idle: '30s' })
     const { body } = await request(url, '/exit')

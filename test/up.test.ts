@@ -108,6 +108,19 @@ describe('lookout up', () => {
   }).timeout(60_000)
 })
 
+describe('lookout up of 1,000 apps', () => {
+  it('has each by its name', async () => {
+    const folder = await Folder.make()
+    const names = Array.from({ length: 1000 }, (_, index) => `application-${index}`)
+    folder.configure(Object.fromEntries(names.map(name => [name, { script: 'app.js', env: { SAYS: name } }])))
+    await folder.up()
+    for (const name of [names.at(-1)!, names[0]!]) {
+      const options = { headers: { Host: `${name}.localhost` } }
+      expect((await request(at(folder.gateway), '/', options)).body).to.equal(name)
+    }
+  })
+})
+
 describe('lookout reload', () => {
   it('adds what is new, ends what is gone, and does not touch what is as it was', async () => {
     const folder = await Folder.make()
@@ -294,7 +307,7 @@ describe('commands', () => {
     await until('fails', () => /^two: fails: the app failed to start: no way$/m.test(folder.run('status').stdout))
     expect(folder.app('one').rss).to.be.above(1e7)
     const hold = request(at(one!), '/slow?2500')
-    await until('why', () => /: 1 request or connection in flight$/m.test(folder.run('status', 'one').stdout))
+    await until('why', () => /: 1 request in flight$/m.test(folder.run('status', 'one').stdout))
     await hold
     expect(folder.run('rest', 'one')).to.deep.equal({ status: 0, stdout: 'one rests\n', stderr: '' })
     expect(folder.run('status', 'one').stdout).to.match(

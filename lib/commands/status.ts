@@ -21,7 +21,7 @@ export async function run(args: string[], env: NodeJS.ProcessEnv): Promise<void>
 /** @param time ms since 1970 */
 export function explain({ name, state, urls, lookout, master, workers, record }: Survey, time: number): string {
   const { changedAt, why, wakes, requests, failures, firstRequest, bootError, restart } = record
-  const lines = [`${name}: ${sentence()}`, `  at ${urls.join(', ')}, held by ${lookout}`]
+  const lines = [`${name}: ${sentence()}`, `  ${urls.length > 0 ? `at ${urls.join(', ')}, ` : ''}held by ${lookout}`]
   if (master !== undefined) lines.push(`  master ${master}, workers ${workers.join(' ') || 'none'}`)
   if (wakes > 0) lines.push(`  ${history()}`)
   if (restart) lines.push(`  last restart: ${restart}`)

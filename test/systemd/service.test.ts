@@ -216,7 +216,7 @@ describe('under systemd', function () {
     }
     const slow = request(url, '/slow?ms=1500')
     await until('in flight', async () =>
-      /1 request or connection in flight/.test((await systemd.show(service, 'StatusText')).StatusText!),
+      /1 request in flight/.test((await systemd.show(service, 'StatusText')).StatusText!),
     )
     const stopping = systemd.do('systemctl', 'stop', service)
     await until('stopping', async () => (await systemd.state(service)) === 'deactivating')
