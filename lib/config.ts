@@ -56,7 +56,8 @@ export interface AppConfig {
   program?: boolean
   /** The sockets were given to us, by systemd or its like: nothing of ours rests. */
   given?: boolean
-  /** Absolute, as the next. */
+  /** Absolute, as the next two: where its processes write what they say. */
+  log?: string
   statsFile?: string
   /** A module: see hooks.ts. */
   hooks?: string

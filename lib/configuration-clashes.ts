@@ -27,10 +27,22 @@ interface Named {
   options: Options
 }
 
+/** Where lookout itself is. */
+interface Own {
+  gateway: number | false
+  metrics?: Address | undefined
+}
+
 /** Addresses and files that two have. */
-export function clashes(apps: Named[], gateway: number | false): Mistake[] {
+export function clashes(apps: Named[], { gateway, metrics }: Own): Mistake[] {
   const mistakes: Mistake[] = []
   const claims: Claim[] = gateway === false ? [] : [{ address: parseAddress(`localhost:${gateway}`), owner: 'gateway' }]
+  if (metrics) {
+    const other = claims.find(claim => overlap(claim.address, metrics))
+    const text = `an address of its own is wanted, not ${metrics.text} (gateway has ${other?.address.text})`
+    if (other) mistakes.push({ path: ['metrics'], text })
+    claims.push({ address: metrics, owner: 'metrics' })
+  }
   const files = new Map<string, string>()
   for (const { name, options } of apps) {
     const owner = `apps.${name}`
@@ -40,12 +52,14 @@ export function clashes(apps: Named[], gateway: number | false): Mistake[] {
       if (other) mistakes.push({ path: ['apps', name, 'listen'], text })
       claims.push({ address, owner })
     }
-    const { statsFile } = options
-    if (statsFile === undefined) continue
-    const other = files.get(statsFile)
-    const path = ['apps', name, 'statsFile']
-    if (other) mistakes.push({ path, text: `a file of its own is wanted, not ${show(statsFile)} (${other} has it)` })
-    files.set(statsFile, owner)
+    for (const key of ['statsFile', 'log'] as const) {
+      const file = options[key]
+      if (file === undefined) continue
+      const other = files.get(file)
+      const text = `a file of its own is wanted, not ${show(file)} (${other} has it)`
+      if (other) mistakes.push({ path: ['apps', name, key], text })
+      files.set(file, owner)
+    }
   }
   return mistakes
 }

@@ -4,7 +4,7 @@
  */
 import { inspect } from 'node:util'
 import { z } from 'zod'
-import { parseTime } from './address.js'
+import { parseAddress, parseTime } from './address.js'
 import { Misuse } from './errors.js'
 import { type Entry, type Options, TABLE } from './option-table.js'
 import { optionsOf } from './options.js'
@@ -36,6 +36,7 @@ export interface AppInput extends Partial<Record<OptionKey, Value | Value[]>> {
 
 export interface Input {
   gateway?: number | false
+  metrics?: string | number
   defaults?: AppInput
   apps: Record<string, AppInput>
 }
@@ -96,15 +97,20 @@ export function asWritten(value: unknown): unknown {
 }
 
 function option(key: OptionKey) {
-  const schema = takes(key).superRefine((value: unknown, context: z.RefinementCtx) => {
+  const schema = checked(takes(key), value => optionsOf({ [key]: asWritten(value) }), `cannot use ${key}: `)
+  return schema.optional().describe(helpOf(TABLE[key]))
+}
+
+/** @param known what the message of a Misuse begins with, and need not say here */
+function checked<Schema extends z.ZodType>(schema: Schema, check: (value: unknown) => void, known = ''): Schema {
+  return schema.superRefine((value: unknown, context: z.RefinementCtx) => {
     try {
-      optionsOf({ [key]: asWritten(value) })
+      check(value)
     } catch (error) {
       if (!(error instanceof Misuse)) throw error
-      context.addIssue({ code: 'custom', message: error.message.replace(`cannot use ${key}: `, '') })
+      context.addIssue({ code: 'custom', message: error.message.replace(known, '') })
     }
-  })
-  return schema.optional().describe(helpOf(TABLE[key]))
+  }) as Schema
 }
 
 const { listen, ...options } = Object.fromEntries(OPTION_KEYS.map(key => [key, option(key)]))
@@ -163,6 +169,7 @@ const own = {
 }
 
 const PORT = wanted('a port from 0 to 65535, or false,')
+const ADDRESS = wanted('an address')
 const APPS = wanted('an object with at least one app')
 
 const schema = object({
@@ -171,6 +178,12 @@ const schema = object({
     .union([z.literal(false), z.int().min(0, PORT).max(65535, PORT)], PORT)
     .optional()
     .describe('the port at which each app is NAME.localhost; false: none (default: 8080)'),
+  metrics: checked(z.union([z.string(), z.number()], ADDRESS), value => {
+    const { kind, text } = parseAddress(String(value))
+    if (kind === 'name') throw new Misuse(`an address is wanted, not ${text}`)
+  })
+    .optional()
+    .describe('an address at which /metrics tells Prometheus of the apps, as 9100'),
   defaults: object(shared).optional().describe('what holds for every app that does not say otherwise'),
   apps: z
     .record(z.string(), object({ ...own, ...shared }), APPS)

@@ -5,11 +5,13 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { parseEnv } from 'node:util'
+import { type Address, parseAddress } from './address.js'
 import { clashes, hostClashes } from './configuration-clashes.js'
 import { find, isDirectory, type Source } from './configuration-file.js'
 import type { AppInput } from './configuration-schema.js'
 import * as shape from './configuration-schema.js'
 import { causeOf, Misuse } from './errors.js'
+import { logFileOf } from './log-file.js'
 import type { Options } from './option-table.js'
 import { optionsOf } from './options.js'
 import type { Rules } from './rules.js'
@@ -39,6 +41,8 @@ export interface AppSpec {
 export interface Configuration {
   /** A port. */
   gateway: number | false
+  /** Where metrics are served. */
+  metrics?: Address
   apps: AppSpec[]
 }
 
@@ -47,20 +51,27 @@ const PORT = 8080
 
 /**
  * @param targets a configuration's file, the folder that has one, or folders of apps; none: `cwd`
+ * @param over what holds whatever the configuration says
  * @throws Misuse: one line a mistake, joined by newlines
  */
-export async function loadConfiguration(targets: string[], cwd: string): Promise<Configuration> {
+export async function loadConfiguration(targets: string[], cwd: string, over: object = {}): Promise<Configuration> {
   const source = await find(targets, cwd)
-  const { mistakes, input } = shape.checkShape(source.value)
+  const { mistakes, input } = shape.checkShape(withOver(source.value, over))
   const assembly = new Assembly(source, [...mistakes])
   const apps = input ? Object.entries(input.apps).map(([name, app]) => assembly.app(name, app, input)) : []
   const gateway = input?.gateway ?? PORT
   // A gateway that is wrong clashes with nobody.
   const isGatewayKnown = !mistakes.some(({ path: [first] }) => first === 'gateway')
-  assembly.mistakes.push(...clashes(apps, isGatewayKnown && gateway), ...hostClashes(apps))
+  const metrics = input?.metrics === undefined ? undefined : assembly.address(input.metrics)
+  const own = { gateway: isGatewayKnown && gateway, metrics }
+  assembly.mistakes.push(...clashes(apps, own), ...hostClashes(apps))
   const lines = assembly.mistakes.map(({ path, text }) => `cannot use ${source.about(path)}: ${text}`)
   if (source.lines.length + lines.length > 0) throw new Misuse([...new Set([...source.lines, ...lines])].join('\n'))
-  return { gateway, apps }
+  return { gateway, ...(metrics && { metrics }), apps }
+}
+
+function withOver(value: unknown, over: object): unknown {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value, ...over } : value
 }
 
 /** Makes the apps' specifications, and looks whether what they name is there. */
@@ -187,15 +198,23 @@ class Assembly {
   #absolute(key: shape.OptionKey, value: unknown): unknown {
     if (shape.FILE_KEYS.includes(key)) return path.resolve(this.source.folder, String(value))
     if (key !== 'listen') return shape.asWritten(value)
-    return [value].flat().map(one => {
-      const socket = /^(?:unix:|(?=\.\/))(.+)$/.exec(String(one))?.[1]
-      return socket === undefined ? one : path.resolve(this.source.folder, socket)
-    })
+    return [value].flat().map(one => this.#address(String(one)))
   }
 
-  #options(at: PropertyKey[], given: { name: string }): Options {
+  #address(text: string): string {
+    const socket = /^(?:unix:|(?=\.\/))(.+)$/.exec(text)?.[1]
+    return socket === undefined ? text : path.resolve(this.source.folder, socket)
+  }
+
+  /** As it is checked already. */
+  address(given: string | number): Address {
+    return parseAddress(this.#address(String(given)))
+  }
+
+  #options(at: PropertyKey[], given: { name: string; log?: string }): Options {
     try {
-      return optionsOf(given)
+      const { log } = given
+      return optionsOf({ ...given, ...(log !== undefined && { log: logFileOf(log, given.name) }) })
     } catch (error) {
       if (!(error instanceof Misuse)) throw error
       // Each for itself is right: they contradict each other.

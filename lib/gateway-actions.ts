@@ -1,7 +1,7 @@
 /** What the buttons of the gateway's page do. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Apps } from './apps.js'
 import { now } from './clock.js'
-import type { Apps } from './gateway-survey.js'
 import { knock, tell } from './running.js'
 import { Signal } from './signals.js'
 

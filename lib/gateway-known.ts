@@ -17,9 +17,11 @@ export interface Known {
   port?: number
 }
 
-interface Told {
+export interface Told {
   /** Whether the gateway has an address of its own: then that is its first. */
   hasPort: boolean
+  /** Whether the next is where metrics are served. */
+  hasMetrics: boolean
   apps: Known[]
 }
 

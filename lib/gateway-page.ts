@@ -1,8 +1,9 @@
 /** What the gateway says itself: how the apps are, to who asks for itself; which there are, to who asks for none of them. */
+
+import type { Seen } from './apps.js'
 import type { Known } from './gateway-known.js'
 import { SCRIPT } from './gateway-script.js'
 import { STYLE } from './gateway-style.js'
-import type { Seen } from './gateway-survey.js'
 import { escapeHtml, plain, plural } from './text.js'
 
 export interface Overview {

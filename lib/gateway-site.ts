@@ -5,13 +5,13 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import type http from 'node:http'
 import net from 'node:net'
+import { Apps } from './apps.js'
 import { causeOf } from './errors.js'
 import { ACTIONS, type Action, act } from './gateway-actions.js'
 import type { Known } from './gateway-known.js'
 import { cellsOf, notFound, overview, refused, summaryOf } from './gateway-page.js'
 import { isForeign, isToken, mayAct, refusal } from './gateway-rules.js'
 import { Streams, type View } from './gateway-stream.js'
-import { Apps } from './gateway-survey.js'
 import { hostOf } from './handoff.js'
 
 /** What a button has to send, which no other page can read. */

@@ -28,7 +28,7 @@ const RETRY = 30
 const FULL = 10
 
 /** What is known of the apps, by the host names that are theirs. */
-const { hasPort, apps: known } = heard(process.env)
+const { hasPort, hasMetrics, apps: known } = heard(process.env)
 const byHost = new Map(known.flatMap(app => app.hosts.map(host => [host, app] as const)))
 
 /** What a head says: whom it is for, and whether that may be woken; that there has to be more of it; or that it is for us to answer. */
@@ -256,10 +256,22 @@ function serves({ name }: Known): boolean {
   return site.serves(name)
 }
 
-/** Ours is the first address, where we have one; those of apps follow, in order. */
-const addresses = [...(hasPort ? [undefined] : []), ...known.flatMap(app => Array<Known>(app.guarded).fill(app))]
-const [server] = addresses.map(app => {
+/** @param app whose address it is; undefined: ours */
+function listen(app?: Known): net.Server {
   const server = net.createServer()
   Object.assign(server, { [RAW]: (fd: number) => void new Arrival(fd, app) })
   return server.listen()
-})
+}
+
+async function measure(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
+  if (!/^\/metrics(\?|$)/.test(request.url ?? '')) return refuse(response, 404, 'Metrics are at /metrics.\n')
+  const { metricsText, TYPE } = require('./metrics.js') as typeof import('./metrics.js')
+  const text = await metricsText(process.env)
+  response.writeHead(200, { 'Content-Type': TYPE, 'Content-Length': Buffer.byteLength(text) })
+  response.end(request.method === 'HEAD' ? undefined : text)
+}
+
+// The first address is ours, where we have one, the next that of metrics; those of apps follow, in order.
+const server = hasPort ? listen() : undefined
+if (hasMetrics) http.createServer({ requestTimeout: PATIENCE, headersTimeout: PATIENCE }, measure).listen()
+for (const app of known) for (let count = 0; count < app.guarded; count++) listen(app)

@@ -3,11 +3,13 @@
  * Each app, but the gateway, has one socket more, on which the gateway hands it connections; `lookout wake` knocks there, too.
  */
 import { createHash } from 'node:crypto'
+import { type Address, parseAddress } from './address.js'
 import { Board } from './board.js'
 import { type AppConfig, GATEWAY, INTERNAL } from './config.js'
 import type { AppSpec, Configuration } from './configuration.js'
 import { Failure, Misuse } from './errors.js'
-import { type Known, told } from './gateway-known.js'
+import { type Told, told } from './gateway-known.js'
+import { checkLog } from './log-file.js'
 import type { Options } from './option-table.js'
 import { addressesOf, optionsOf } from './options.js'
 import { type Place, Places } from './places.js'
@@ -63,8 +65,9 @@ export class Holding {
 
   /** Binds what is not there yet. @throws Failure; then release() */
   async bind(): Promise<void> {
-    const { apps, gateway } = this.configuration
+    const { apps, gateway, metrics } = this.configuration
     for (const spec of apps) {
+      if (spec.options.log !== undefined) checkLog(spec.options.log)
       const member = await this.#member(spec)
       this.#members.push(member)
       const handoff = spec.command ? undefined : this.#places.handoff(spec.name) // a program could not be handed anything
@@ -73,8 +76,8 @@ export class Holding {
         throw new Failure('cannot have a gateway: there is no runtime directory (XDG_RUNTIME_DIR)')
     }
     const guarded = this.#members.flatMap(member => member.guarded)
-    if (gateway === false && guarded.length === 0) return
-    const spec = gatewayAt(gateway)
+    if (gateway === false && metrics === undefined && guarded.length === 0) return
+    const spec = gatewayAt(gateway, metrics)
     const places = await this.#places.of(spec, addressesOf(spec.options, {}))
     this.#members.push({ spec, places: [...places, ...guarded], guarded: [], urls: urlsOf(places) })
   }
@@ -145,7 +148,7 @@ export class Holding {
       ...spec.rules,
     }
     const env = environmentOf(spec.env)
-    if (name === GATEWAY) Object.assign(env, told({ hasPort: this.#port !== undefined, apps: this.#known() }))
+    if (name === GATEWAY) Object.assign(env, told(this.#told()))
     if (spec.command) env.LOOKOUT_COMMAND = JSON.stringify([...spec.command, ...args])
     const planned = {
       config,
@@ -165,9 +168,9 @@ export class Holding {
   }
 
   /** What the gateway has to know. */
-  #known(): Known[] {
+  #told(): Told {
     const port = this.#port
-    return this.#members
+    const apps = this.#members
       .filter(({ spec }) => spec.name !== GATEWAY)
       .map(({ spec, guarded, urls, handoff }) => ({
         name: spec.name,
@@ -178,6 +181,7 @@ export class Holding {
         ...(spec.rules && { rules: spec.rules }),
         ...(port !== undefined && { port }),
       }))
+    return { hasPort: port !== undefined, hasMetrics: this.configuration.metrics !== undefined, apps }
   }
 
   /** What a person wants to know of it: where the apps are, or what has changed. */
@@ -225,8 +229,9 @@ function hostsOf({ name, hosts }: AppSpec): string[] {
 }
 
 /** The gateway is an app as any other, but that it is lookout's own. */
-function gatewayAt(port: number | false): AppSpec {
-  const { listen, ...options } = optionsOf({ name: GATEWAY, listen: `localhost:${port || 0}`, quiet: true })
+function gatewayAt(port: number | false, metrics?: Address): AppSpec {
+  const listen = [...(port === false ? [] : [parseAddress(`localhost:${port}`)]), ...(metrics ? [metrics] : [])]
+  const options = optionsOf({ name: GATEWAY, quiet: true })
   return {
     name: GATEWAY,
     app: boot('gateway.js'),
@@ -234,7 +239,7 @@ function gatewayAt(port: number | false): AppSpec {
     cwd: '/',
     env: {},
     hosts: [],
-    options: { ...options, listen: port === false ? [] : listen! },
+    options: { ...options, listen },
   }
 }
 

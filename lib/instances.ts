@@ -65,14 +65,18 @@ export interface Instance extends Found {
 
 /** Those of this user, the oldest first. */
 export function instances(env: NodeJS.ProcessEnv): Instance[] {
+  return pidsOf(env).flatMap(pid => instanceOf(pid) ?? [])
+}
+
+/** Of this user's lookouts. */
+export function pidsOf(env: NodeJS.ProcessEnv): number[] {
   const folder = runtimeFolder(env)
   if (folder === undefined) return []
-  const pids = fs.readdirSync(folder).filter(name => /^\d+$/.test(name))
-  return pids
+  const names = fs.readdirSync(folder).filter(name => /^\d+$/.test(name))
+  return names
     .filter(name => isHeld(path.join(folder, name)))
     .map(Number)
     .sort((a, b) => a - b)
-    .flatMap(pid => instanceOf(pid) ?? [])
 }
 
 /** Whether the one that wrote it lives; what a killed one left is removed. */

@@ -13,6 +13,7 @@ import { PATIENCE } from './fleet.js'
 import { hooksOf } from './hooks.js'
 import { awakeUntil } from './hours.js'
 import { tracer } from './log.js'
+import { divert, putAway } from './log-file.js'
 import { Pool } from './pool.js'
 import { posix } from './posix.js'
 import { Rest } from './rest.js'
@@ -87,6 +88,7 @@ class Master {
 
   run(): void {
     process.title = `lookout master ${this.#config.name}`
+    if (this.#config.log !== undefined) divert(this.#config.log)
     trace('keeps %o of %s', this.#config.workers, this.#config.script)
     const { board, lifeline, groups } = this.#sockets
     posix.cloexec(board, 1)
@@ -245,6 +247,7 @@ class Master {
     if (this.#orphaned) this.#leaveNobody()
     this.#begin()
     this.#board.write({ pid: 0, why: this.#reason, changedAt: Date.now() })
+    if (this.#config.log !== undefined && !this.#isReplaced) putAway(this.#config.log)
     if (this.#config.statsFile !== undefined && !this.#isReplaced) this.#pool.supervise().leaveStats(this.#final)
     process.exit(0)
   }

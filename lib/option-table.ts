@@ -187,6 +187,11 @@ export const TABLE: Record<keyof Options, Entry> = {
   },
   socketMode: { flags: '--socket-mode <mode>', help: 'permissions of unix sockets, as 660 (by umask)', parse: mode },
   pidFile: { flags: '--pid-file <file>', help: 'where to write the pid of lookout', parse: file },
+  log: {
+    flags: '--log <file>',
+    help: "where to append what the app's processes say, or a folder for NAME.log (lookout's own output)",
+    parse: file,
+  },
   statsFile: {
     flags: '--stats-file <file>',
     help: 'where to write statistics every second, as JSON',

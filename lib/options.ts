@@ -164,9 +164,11 @@ export function parse(argv: string[], env: NodeJS.ProcessEnv, version: string): 
       'after',
       '\nCommands:\n' +
         '  lookout up [FILE|FOLDER...]   hold all apps of a configuration; lookout reload, stop\n' +
-        '  lookout ls, status, metrics   tell how the apps are, and why; nobody is woken by it\n' +
+        '  lookout ls, status, top       tell how the apps are, and why; nobody is woken by it\n' +
+        '  lookout logs, metrics         what they have said, and what is counted of them\n' +
         '  lookout wake, rest, restart   what they say, to the app that is named\n' +
         '  lookout unit [options] <app>  make the systemd units of an app, or --install them\n' +
+        '  lookout completion <shell>    complete these words in bash, zsh or fish\n' +
         'Each has --help.\n' +
         '\nTIME is 30, 30s, 500ms, 5m or 1h. Every option is also read from the environment: LOOKOUT_IDLE for --idle.',
     )

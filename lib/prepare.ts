@@ -14,6 +14,7 @@ import { type AppConfig, encode } from './config.js'
 import { appEnvironment, serviceEnvironment, workerEnvironment } from './environment.js'
 import { Failure, Misuse } from './errors.js'
 import { register } from './instances.js'
+import { checkLog, logFileOf } from './log-file.js'
 import { notify } from './notify.js'
 import type { Options } from './option-table.js'
 import { addressesOf, type Parsed, parse } from './options.js'
@@ -41,7 +42,9 @@ export async function run(argv: string[], env: NodeJS.ProcessEnv): Promise<void>
 function configOf(app: string, options: Options, script: string): AppConfig {
   const { listen, backlog, deferAccept, socketMode, pidFile, ...kept } = options
   const name = options.name ?? path.basename(app === '.' ? process.cwd() : app)
-  return { ...kept, name, script }
+  const log = kept.log === undefined ? undefined : logFileOf(kept.log, name)
+  if (log !== undefined) checkLog(log)
+  return { ...kept, ...(log !== undefined && { log }), name, script }
 }
 
 // ---- Sockets of our own ----

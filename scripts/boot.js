@@ -10,7 +10,7 @@ const { buildSync } = require('esbuild')
 process.chdir(path.join(__dirname, '..'))
 
 const processes = ['gateway', 'master', 'program', 'worker']
-const later = ['bind', 'gateway-site', 'handler', 'handoff', 'loaded', 'stand-in', 'supervision', 'watch']
+const later = ['bind', 'gateway-site', 'handler', 'handoff', 'loaded', 'metrics', 'stand-in', 'supervision', 'watch']
 
 const build = (names, options) =>
   buildSync({

@@ -178,6 +178,7 @@ describe('sockets that are given (LISTEN_FDS)', () => {
     const { fd, url } = listening()
     const lookout = Activated.start(fixture('plain.js'), { fds: [fd] })
     await request(url)
+    await lookout.line(/worker 0 .* ready/) // the master is there, too: the worker may have been faster
     lookout.child.kill('SIGTTIN')
     await lookout.line(/worker 1 .* ready/)
     lookout.child.kill('SIGTTOU')

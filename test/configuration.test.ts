@@ -253,6 +253,7 @@ describe('a configuration', () => {
         backlog: 10,
         deferAccept: false,
         socketMode: '660',
+        log: '/run/app.log',
         statsFile: '/run/stats',
         hooks: '/hooks.js',
         watch: true,
@@ -592,6 +593,25 @@ describe('a configuration', () => {
         'files of statistics that two have',
         { defaults: { statsFile: 's' }, apps: { a: { script }, b: { script } } },
         'apps.b.statsFile: a file of its own is wanted, not "FOLDER/s" (apps.a has it)',
+      ],
+      [
+        'logs that two have, but in a folder',
+        {
+          defaults: { log: 'l' },
+          apps: { a: { script }, b: { script }, c: { script, log: '.' }, d: { script, log: '.' } },
+        },
+        'apps.b.log: a file of its own is wanted, not "FOLDER/l" (apps.a has it)',
+      ],
+      ['metrics', { metrics: 'name=x', ...app({}) }, 'metrics: an address is wanted, not name=x'],
+      [
+        'metrics where the gateway is',
+        { metrics: 8080, ...app({}) },
+        'metrics: an address of its own is wanted, not 8080 (gateway has localhost:8080)',
+      ],
+      [
+        'an app where metrics are',
+        { metrics: 9100, ...app({ listen: 'localhost:9100' }) },
+        'apps.app.listen: an address of its own is wanted, not localhost:9100 (metrics has 9100)',
       ],
       [
         'much that is right in itself',

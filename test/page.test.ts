@@ -486,15 +486,10 @@ describe('the page of the gateway in a browser', () => {
     await shows(page, 'fresh', /rests/)
     expect(await row(page, 'blog').count()).to.equal(0)
 
-    const [listen] = await ports(1)
     const { master } = folder.app('lookout')
-    folder.configure({
-      shop: { script: 'app.js' },
-      fresh: { script: 'app.js' },
-      program: { command: ['/bin/true'], listen },
-    })
-    expect(await folder.start('reload')).to.include({ code: 0 })
-    await shows(page, 'program', /rests/)
+    folder.configure({ shop: { script: 'app.js' }, fresh: { script: 'app.js', idle: '40s' } })
+    const { code, text } = await folder.start('reload')
+    expect([code, text]).to.deep.equal([0, 'reloaded: 2 apps, 0 new, 1 changed, 0 gone\n'])
     expect(folder.app('lookout').master, 'which it is no business of').to.equal(master)
   })
 

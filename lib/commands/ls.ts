@@ -1,24 +1,11 @@
 /** `lookout ls`: the apps that are held, one a line. */
-import Table from 'cli-table3'
 import { Misuse } from '../errors.js'
 import { type Survey, survey } from '../survey.js'
+import { megabytes, tableOf } from '../table.js'
 
 const USAGE = 'Usage: lookout ls [--json]'
 
 const HEAD = ['NAME', 'STATE', 'ADDRESS', 'PID', 'MEMORY', 'REQUESTS', 'WAKES', 'WHY']
-
-/** Neither lines nor colours: what a shell can cut. */
-const PLAIN = {
-  chars: Object.fromEntries(
-    ['top', 'bottom', 'left', 'right'].flatMap(side => [
-      [side, ''],
-      [`${side}-mid`, ''],
-      [`${side}-left`, ''],
-      [`${side}-right`, ''],
-    ]),
-  ),
-  style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
-}
 
 /** @throws Misuse */
 export async function run(args: string[], env: NodeJS.ProcessEnv): Promise<void> {
@@ -28,20 +15,17 @@ export async function run(args: string[], env: NodeJS.ProcessEnv): Promise<void>
     return console.log(`${USAGE}\n\nLists the apps that your lookouts hold. Nobody is woken by it.`)
   const found = survey(env)
   if (args.includes('--json')) return console.log(JSON.stringify(found.map(flat), null, 2))
-  const table = new Table({ ...PLAIN, chars: { ...PLAIN.chars, mid: '', 'mid-mid': '', middle: '' }, head: HEAD })
-  table.push(...found.map(lineOf))
-  console.log(table.toString().replace(/ +$/gm, ''))
+  console.log(tableOf(HEAD, found.map(lineOf)))
 }
 
 function lineOf({ name, state, urls, master, rss, record }: Survey): string[] {
   const { requests, wakes, why, bootError } = record
-  const memory = rss === 0 ? '' : `${Math.round(rss / 2 ** 20)} MB`
   return [
     name,
     state,
     urls.join(' '),
     `${master ?? ''}`,
-    memory,
+    megabytes(rss),
     `${requests}`,
     `${wakes}`,
     state === 'fails' ? bootError : why,

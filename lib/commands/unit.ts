@@ -60,6 +60,7 @@ function nameOf({ app, options, flags }: Given): string {
 
 function unitOf({ app, args, options, texts, flags }: Given, name: string): Unit {
   if (options.pidFile !== undefined) throw new Misuse('cannot use --pid-file in a unit: systemd knows the pid')
+  if (options.log !== undefined) throw new Misuse('cannot use --log in a unit: the journal has what it says')
   const script = resolveScript(app)
   const folder = fs.statSync(path.resolve(app)).isDirectory() ? path.resolve(app) : path.dirname(script)
   const command = [process.execPath, fs.realpathSync(LOOKOUT)]

@@ -3,9 +3,10 @@
  * and what has not changed is not touched.
  */
 import path from 'node:path'
+import { parseArgs } from 'node:util'
 import { become } from '../become.js'
 import { Board, makeBoard } from '../board.js'
-import { loadConfiguration } from '../configuration.js'
+import { type Configuration, loadConfiguration } from '../configuration.js'
 import { appEnvironment } from '../environment.js'
 import { Misuse } from '../errors.js'
 import { Holding, MOST } from '../holding.js'
@@ -18,19 +19,27 @@ import { type Held, handOver, held } from '../reload.js'
 
 const LOOKOUT = path.join(__dirname, '../../../bin/lookout')
 
-const USAGE = `Usage: lookout up [FILE | FOLDER...]
+const OPTIONS = { help: { type: 'boolean' }, metrics: { type: 'string' } } as const
+
+const USAGE = `Usage: lookout up [--metrics ADDR] [FILE | FOLDER...]
 
 Holds all apps of a configuration (lookout.config.json, .js, .mjs, .ts), or of folders with a package.json each, in
-one resting process. See lookout.config(5).`
+one resting process. See lookout.config(5).
+
+  --metrics ADDR  tell Prometheus of them at http://ADDR/metrics`
 
 /** @throws Misuse, Failure; otherwise this process is another afterwards, or has told its parent what to become */
 export async function run(args: string[], env: NodeJS.ProcessEnv): Promise<void> {
-  if (args.includes('--help')) return console.log(USAGE)
-  const unknown = args.find(arg => arg.startsWith('-'))
-  if (unknown !== undefined) throw new Misuse(`unknown option '${unknown}'`)
+  const { values, positionals, tokens } = parseArgs({ args, options: OPTIONS, strict: false, tokens: true })
+  if (values.help) return console.log(USAGE)
+  const unknown = tokens.find(token => token.kind === 'option' && !Object.hasOwn(OPTIONS, token.name))
+  if (unknown?.kind === 'option') throw new Misuse(`unknown option '${unknown.rawName}'`)
+  const { metrics } = values
+  if (typeof metrics === 'boolean') throw new Misuse('cannot use --metrics: an address is wanted')
+  const load = () => loadConfiguration(positionals, process.cwd(), metrics === undefined ? {} : { metrics })
   const before = held(env)
-  if (before) return reload(args, env, before)
-  const holding = new Holding(await loadConfiguration(args, process.cwd()), env)
+  if (before) return reload(load, args, env, before)
+  const holding = new Holding(await load(), env)
   try {
     await holding.bind()
     const registered = register(env)
@@ -50,11 +59,16 @@ function again(args: string[]): string[] {
   return [process.execPath, LOOKOUT, 'up', ...args]
 }
 
-async function reload(args: string[], env: NodeJS.ProcessEnv, before: Held): Promise<void> {
+async function reload(
+  load: () => Promise<Configuration>,
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  before: Held,
+): Promise<void> {
   const record = new Board(before.board)
   record.add({ restartsBegun: 1 })
   try {
-    const holding = new Holding(await loadConfiguration(args, process.cwd()), env, before)
+    const holding = new Holding(await load(), env, before)
     try {
       await holding.bind()
       const own = path.join(runtimeFolder(env) ?? '', `${before.pid}`)

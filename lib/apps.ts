@@ -1,6 +1,6 @@
 /**
- * How the apps of the gateway's own lookout are, as survey.ts says it of everybody's: looked at again and again, so what is opened
- * for it is kept. Looking wakes nobody.
+ * How the apps of one lookout are, as survey.ts says it of everybody's: looked at again and again, so what is opened for it is
+ * kept. Looking wakes nobody.
  */
 import fs from 'node:fs'
 import type { Board } from './board.js'
@@ -11,8 +11,8 @@ import { posix } from './posix.js'
 import { SLOTS, Stats, type WorkerStats } from './stats.js'
 import { justWoken, residentOf, type Survey, stateOf } from './survey.js'
 
-/** What the page shows of an app. */
-export interface Seen extends Pick<Survey, 'name' | 'state' | 'urls' | 'master' | 'rss' | 'record'> {
+/** What is shown of an app. */
+export interface Seen extends Pick<Survey, 'name' | 'state' | 'urls' | 'master' | 'workers' | 'rss' | 'record'> {
   /** The names that the gateway has it by. */
   hosts: string[]
 }
@@ -24,19 +24,28 @@ export class Apps {
   /** The statistics of those that are awake, by the pids of their masters. */
   readonly #stats = new Map<number, Stats>()
 
-  private constructor(private readonly instance: Instance) {}
+  /** @param own whether the gateway is to be among them */
+  constructor(
+    private readonly instance: Instance,
+    private readonly own = false,
+  ) {}
 
-  /** @returns undefined while it cannot be read: it is becoming another */
+  /** Of the lookout whose gateway this process is. @returns undefined while it cannot be read: it is becoming another */
   static find(): Apps | undefined {
     const instance = instanceOf(parentOf(process.ppid)) // a worker's parent is the master, whose parent is the lookout
     return instance && new Apps(instance)
+  }
+
+  /** It has ended. */
+  close(): void {
+    this.#forget(new Set())
+    for (const fd of [this.instance.pidfd, this.instance.boardFd]) posix.close(fd)
   }
 
   get lookout(): number {
     return this.instance.pid
   }
 
-  /** All but the gateway itself. */
   look(): Seen[] {
     this.#plan()
     const masters = mastersOf(this.instance)
@@ -48,7 +57,7 @@ export class Apps {
       const { requests, ...rest } = this.#board(app).read()
       const record = { ...rest, ...justWoken(master, rest), requests: requests + this.#requestsOf(master) }
       const rss = [master ?? [], workers].flat().reduce((sum, pid) => sum + residentOf(pid), 0)
-      return { name, state: stateOf(master, workers, record), urls, hosts, master, rss, record }
+      return { name, state: stateOf(master, workers, record), urls, hosts, master, workers, rss, record }
     })
   }
 
@@ -59,7 +68,7 @@ export class Apps {
       const plan = argv === this.#argv ? undefined : planOf(this.lookout)
       if (!plan) return
       this.#argv = argv
-      this.#apps = plan.apps.filter(({ config }) => config.name !== GATEWAY)
+      this.#apps = plan.apps.filter(({ config }) => this.own || config.name !== GATEWAY)
     } catch {
       // It has ended, and so are we about to.
     }

@@ -1,0 +1,44 @@
+/** A file of its own for what an app's processes say: all of them append to it, in place of lookout's standard output and error. */
+import fs from 'node:fs'
+import path from 'node:path'
+import { causeOf, Failure } from './errors.js'
+import { say } from './log.js'
+import { posix } from './posix.js'
+
+/** Bytes of a log that is put away when its app rests. */
+const LONG = 10 * 2 ** 20
+
+/** @param given a file, or a folder that is there, in which it is called as the app is */
+export function logFileOf(given: string, name: string): string {
+  const isFolder = fs.statSync(given, { throwIfNoEntry: false })?.isDirectory()
+  return isFolder ? path.join(given, `${name}.log`) : given
+}
+
+/** @throws Failure where nothing could be written to it */
+export function checkLog(file: string): void {
+  try {
+    fs.closeSync(fs.openSync(file, 'a'))
+  } catch (error) {
+    throw new Failure(`cannot write ${file}: ${causeOf(error)}`)
+  }
+}
+
+/** From now on what this process says, and what its children do, is in the file; where it cannot be, it stays where it was. */
+export function divert(file: string): void {
+  try {
+    const fd = fs.openSync(file, 'a')
+    for (const standard of [1, 2]) posix.dup2(fd, standard)
+    fs.closeSync(fd)
+  } catch (error) {
+    say(`process ${process.pid}`, `cannot write ${file}: ${causeOf(error)}`, 'error')
+  }
+}
+
+/** Nobody writes to it now: a long one becomes FILE.1, and the next begins anew. */
+export function putAway(file: string): void {
+  try {
+    if (fs.statSync(file).size > LONG) fs.renameSync(file, `${file}.1`)
+  } catch {
+    // It is gone, or its folder is not ours to write to: it grows on.
+  }
+}
