@@ -4,6 +4,7 @@ import fs from 'node:fs'
 import http from 'node:http'
 import net from 'node:net'
 import path from 'node:path'
+import { Readable } from 'node:stream'
 import { expect } from 'chai'
 import { io } from 'socket.io-client'
 import WebSocket from 'ws'
@@ -106,7 +107,7 @@ describe('the gateway', () => {
     expect((await request(url, '/', { ...named('shop.localhost'), agent })).body, 'without a gateway').to.equal('shop')
   })
 
-  it('WebSocket, Socket.IO, server-sent events and an upload go through', async () => {
+  it('WebSocket, Socket.IO and server-sent events go through', async () => {
     const { folder, url } = await gateway()
     const socket = new WebSocket(`ws://127.0.0.1:${folder.gateway}/ws`, { headers: { Host: 'shop.localhost' } })
     cleanups.push(() => socket.terminate())
@@ -132,8 +133,18 @@ describe('the gateway', () => {
 
     const events = await request(url, '/events', named('shop.localhost'))
     expect(events.body).to.equal('data: 1\n\ndata: 2\n\ndata: 3\n\n')
+  })
 
-    const body = Buffer.alloc(64 * 2 ** 20, 'upload')
+  it('an upload of 1 GB goes through, and no byte of it through the gateway', async () => {
+    const { folder } = await gateway()
+    const hash = createHash('sha1')
+    function* gigabyte() {
+      for (let count = 0; count < 1024; count++) {
+        const piece = Buffer.alloc(2 ** 20, `${count} `)
+        hash.update(piece)
+        yield piece
+      }
+    }
     const outgoing = http.request({
       port: folder.gateway,
       host: '127.0.0.1',
@@ -142,11 +153,13 @@ describe('the gateway', () => {
       ...named('shop.localhost'),
     })
     const replied = new Promise<http.IncomingMessage>(resolve => outgoing.once('response', resolve))
-    outgoing.end(body)
+    Readable.from(gigabyte()).pipe(outgoing)
     let text = ''
     for await (const chunk of await replied) text += chunk
-    expect(text).to.equal(createHash('sha1').update(body).digest('hex'))
-  })
+    expect(text).to.equal(hash.digest('hex'))
+    const [worker] = childrenOf(folder.app('lookout').master!)
+    expect(Number(/^rchar: (\d+)$/m.exec(fs.readFileSync(`/proc/${worker}/io`, 'utf8'))![1])).to.be.below(16 * 2 ** 20)
+  }).timeout(60_000)
 
   it('refuses a later request on the same connection that is for another host: 421', async () => {
     const { folder } = await gateway()

@@ -8,12 +8,11 @@ import { expect } from 'chai'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { isLoopback, mayAct, refusal } from '../lib/gateway-rules.js'
 import { Streams, type View } from '../lib/gateway-stream.js'
+import { CHROMIUM } from './support/browser.js'
 import { type Reply, request } from './support/client.js'
 import { at, Folder, ports } from './support/folder.js'
 import { childrenOf, cleanups, type Lookout, until } from './support/lookout.js'
 import { BROWSER, skipWithout } from './support/missing.js'
-
-const CHROMIUM = '/usr/bin/chromium'
 
 /** What an app may say that fails: it is long, has no room to break, and is no HTML. */
 const WRONG = `<img src=x onerror=alert(1)> & "no" \u001b[31mDATABASE_URL\u001b[0m ${'/a/long/path'.repeat(20)}`
