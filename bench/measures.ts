@@ -14,6 +14,7 @@ export const MEASURES: Record<string, Measure> = {
   keepalive1: load('keep-alive, 1 worker', 'requests/s', 1, [...CLUSTERS, servers.node]),
   keepalive2: load('keep-alive, 2 workers', 'requests/s', 2, CLUSTERS),
   keepalive4: load('keep-alive, 4 workers', 'requests/s', 4, [...CLUSTERS, servers.pm2]),
+  name: load('keep-alive, 2 workers of lookout up', 'requests/s', 2, [servers.byPort, servers.byName]),
   close: load(
     'new connections, 4 workers',
     'connections/s',

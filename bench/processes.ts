@@ -17,6 +17,8 @@ export const ENV = { PATH: process.env.PATH!, HOME: scratch, XDG_CACHE_HOME: pat
 
 export interface Server {
   port: number
+  /** The name to ask for, where it is not that of the address. */
+  host?: string
   /** The process that holds the socket. */
   pid: number
   /** Every process of it. */

@@ -26,8 +26,8 @@ const most = (what: string, measure: string, value: number, against: string[] = 
   value,
 })
 
-const least = (what: string, measure: string, value: number, against: string[]): Target => ({
-  ...most(what, measure, value, against),
+const least = (what: string, measure: string, value: number, against: string[], server = 'lookout'): Target => ({
+  ...most(what, measure, value, against, server),
   bound: 'least',
 })
 
@@ -42,6 +42,13 @@ export const TARGETS: Target[] = [
   least('Keep-alive, 1 worker', 'keep-alive, 1', 1, [rr]),
   least('Keep-alive, 2 workers', 'keep-alive, 2', 1, [rr]),
   least('Keep-alive, 4 workers', 'keep-alive, 4', 1, [rr]),
+  least(
+    'Keep-alive by name, against by port',
+    'keep-alive, 2 workers of',
+    0.98,
+    ['lookout, by port'],
+    'lookout, by name',
+  ),
   least('New connections, 4 workers', 'new connections', 2.5, [rr]),
   most('Spread of 64 connections over 4 workers', 'spread', 4),
   most('p99 at equal load', 'p99', 1, [rr]),

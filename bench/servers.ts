@@ -47,6 +47,27 @@ export const lookout: Kind = {
   },
 }
 
+/** An app of `lookout up`, asked at its own port or by its name. */
+function held(name: string, isNamed: boolean): Kind {
+  return {
+    name,
+    version: lookout.version,
+    async start({ app: script, workers = 1 }) {
+      const [listen, gateway] = [await freePort(), await freePort()]
+      const folder = fs.mkdtempSync(path.join(scratch, 'held-'))
+      const apps = { bench: { script, listen, workers, idle: 0, quiet: true } }
+      fs.writeFileSync(path.join(folder, 'lookout.config.json'), JSON.stringify({ gateway, apps }))
+      const env = { XDG_RUNTIME_DIR: folder }
+      const server = run(isNamed ? gateway : listen, process.execPath, [BIN, 'up', folder], { env, stderr: 'ignore' })
+      await until('lookout rests', () => fs.readlinkSync(`/proc/${server.pid}/exe`) !== process.execPath)
+      return isNamed ? { ...server, host: 'bench.localhost' } : server
+    },
+  }
+}
+
+export const byPort = held('lookout, by port', false)
+export const byName = held('lookout, by name', true)
+
 /** The resting program with so many apps, each with a socket, as it will be with many: nothing else of lookout's. */
 export async function startMany(count: number): Promise<Server> {
   const server = run(0, process.execPath, [path.join(HERE, 'many.ts'), String(count), app('hello.cjs')])

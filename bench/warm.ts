@@ -11,7 +11,8 @@ import * as servers from './servers.ts'
 const CONNECTIONS = 64
 
 /** requests/s of wrk with one thread. @throws when a request failed */
-function wrk(port: number, seconds: number, ...headers: string[]): number {
+function wrk({ port, host }: Server, seconds: number, ...given: string[]): number {
+  const headers = host === undefined ? given : [...given, `Host: ${host}`]
   const args = ['-t1', `-c${CONNECTIONS}`, `-d${seconds}s`, ...headers.flatMap(header => ['-H', header])]
   const output = execFileSync('wrk', [...args, `http://127.0.0.1:${port}/`], { encoding: 'utf8' })
   const failed = /Non-2xx.*|Socket errors.*/.exec(output)
@@ -27,10 +28,10 @@ async function startAll(kinds: Kind[], workers: number): Promise<{ kind: Kind; s
     started.push({ kind, server })
     await until(
       `${workers} workers of ${kind.name}`,
-      async () => (await pidsThatAnswer(server.port)).size >= workers,
+      async () => (await pidsThatAnswer(server)).size >= workers,
       30_000,
     )
-    wrk(server.port, 1)
+    wrk(server, 1)
   }
   return started
 }
@@ -40,7 +41,7 @@ export function load(measure: string, unit: Unit, workers: number, kinds: Kind[]
     const started = await startAll(kinds, workers)
     const entries = started.map(({ kind, server }) => ({
       server: kind.name,
-      sample: async () => wrk(server.port, seconds, ...headers),
+      sample: async () => wrk(server, seconds, ...headers),
       stop: () => server.stop(),
     }))
     return interleave(measure, unit, loads, entries)
@@ -48,14 +49,17 @@ export function load(measure: string, unit: Unit, workers: number, kinds: Kind[]
 }
 
 /** Asks for the pid on so many connections at once that stay open. */
-async function pidsByConnection(port: number): Promise<Map<number, number>> {
+async function pidsByConnection({ port, host }: Server): Promise<Map<number, number>> {
   const agent = new http.Agent({ keepAlive: true, maxSockets: CONNECTIONS })
   const pid = () =>
     new Promise<number>((resolve, reject) => {
       http
-        .get({ host: '127.0.0.1', port, path: '/pid', agent }, response => {
-          response.setEncoding('utf8').on('data', text => resolve(Number(text)))
-        })
+        .get(
+          { host: '127.0.0.1', port, path: '/pid', agent, headers: host === undefined ? {} : { Host: host } },
+          response => {
+            response.setEncoding('utf8').on('data', text => resolve(Number(text)))
+          },
+        )
         .on('error', reject)
     })
   const counts = new Map<number, number>()
@@ -68,7 +72,7 @@ async function pidsByConnection(port: number): Promise<Map<number, number>> {
   return counts
 }
 
-const pidsThatAnswer = async (port: number): Promise<Set<number>> => new Set((await pidsByConnection(port)).keys())
+const pidsThatAnswer = async (server: Server): Promise<Set<number>> => new Set((await pidsByConnection(server)).keys())
 
 const WORKERS = 4
 
@@ -77,7 +81,7 @@ export const spread: Measure = async ({ loads }) => {
   const entries = started.map(({ kind, server }) => ({
     server: kind.name,
     async sample() {
-      const counts = [...(await pidsByConnection(server.port)).values()]
+      const counts = [...(await pidsByConnection(server)).values()]
       await pause(100) // the connections close
       return Math.max(...counts) - (counts.length < WORKERS ? 0 : Math.min(...counts))
     },
