@@ -19,7 +19,7 @@ for (let index = 0; index < Number(count); index++) {
   posix.listen(fd, 4096)
   fds.push(fd)
   const app = { ...config, script, name: `app${index}` }
-  apps.push({ config: app, groups: [1], version: '', worker: workerArgv(script, []), folder: '', env: {} })
+  apps.push({ config: app, groups: [1], version: '', worker: workerArgv(script, []), user: '', folder: '', env: {} })
 }
 const argv = restingArgv({ ready: '', quiet: true, first: FIRST, board: 3, files: [], reload: [], apps })
 posix.exec(resting, argv, [`PATH=${process.env.PATH}`], fds)

@@ -28,6 +28,9 @@ export interface AppConfig {
   watchdog: number
   /** The number of what a worker gets that hangs. */
   watchdogSignal: number
+  /** Who its processes are, if not who lookout is. */
+  user?: string
+  group?: string
   grace: number
   bootTimeout: number
   /** For how long nothing may pass over an upgraded connection that keeps the app awake; 0: for ever. */

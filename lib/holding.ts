@@ -18,6 +18,7 @@ import { posix } from './posix.js'
 import type { Held } from './reload.js'
 import { resolveScript } from './script.js'
 import { plural } from './text.js'
+import { type User, userEnvironment, userOf, userWord, warning } from './user.js'
 
 /** Apps for which there is room on the board; the first slot is lookout's own, the last may be the gateway's. */
 export const MOST = 1000
@@ -31,6 +32,7 @@ const STANDARD = 3
 /** An app with its sockets. */
 interface Member {
   spec: AppSpec
+  user: User | undefined
   places: Place[]
   /** Addresses of its that the gateway has, which looks at each request first. */
   guarded: Place[]
@@ -67,8 +69,9 @@ export class Holding {
   async bind(): Promise<void> {
     const { apps, gateway, metrics } = this.configuration
     for (const spec of apps) {
-      if (spec.options.log !== undefined) checkLog(spec.options.log)
-      const member = await this.#member(spec)
+      const user = userOf(spec.options)
+      if (spec.options.log !== undefined) checkLog(spec.options.log, user)
+      const member = await this.#member(spec, user)
       this.#members.push(member)
       const handoff = spec.command ? undefined : this.#places.handoff(spec.name) // a program could not be handed anything
       if (handoff) member.handoff = handoff
@@ -79,17 +82,17 @@ export class Holding {
     if (gateway === false && metrics === undefined && guarded.length === 0) return
     const spec = gatewayAt(gateway, metrics)
     const places = await this.#places.of(spec, addressesOf(spec.options, {}))
-    this.#members.push({ spec, places: [...places, ...guarded], guarded: [], urls: urlsOf(places) })
+    this.#members.push({ spec, user: undefined, places: [...places, ...guarded], guarded: [], urls: urlsOf(places) })
   }
 
-  async #member(spec: AppSpec): Promise<Member> {
+  async #member(spec: AppSpec, user: User | undefined): Promise<Member> {
     const anywhere = optionsOf({ listen: ANYWHERE }).listen!
     const at = (listen: Options['listen']) => this.#places.of(spec, addressesOf({ listen }, {}))
     const { listen } = spec.options
     const places = await at(listen && !spec.rules ? listen : anywhere)
-    if (!spec.rules) return { spec, places, guarded: [], urls: urlsOf(places) }
+    if (!spec.rules) return { spec, user, places, guarded: [], urls: urlsOf(places) }
     const guarded = listen ? await at(listen) : []
-    return { spec, places, guarded, urls: urlsOf(guarded) }
+    return { spec, user, places, guarded, urls: urlsOf(guarded) }
   }
 
   /**
@@ -133,7 +136,7 @@ export class Holding {
     )
   }
 
-  #planned({ spec, places, urls, handoff }: Member, slot: number): PlannedApp {
+  #planned({ spec, user, places, urls, handoff }: Member, slot: number): PlannedApp {
     const { name, args, cwd, node, options } = spec
     const { listen, backlog, deferAccept, socketMode, pidFile, ...rest } = options
     const config: AppConfig = {
@@ -147,12 +150,13 @@ export class Holding {
       ...(handoff && { hosts: hostsOf(spec) }),
       ...spec.rules,
     }
-    const env = environmentOf(spec.env)
+    const env = { ...userEnvironment(user), ...environmentOf(spec.env) }
     if (name === GATEWAY) Object.assign(env, told(this.#told()))
     if (spec.command) env.LOOKOUT_COMMAND = JSON.stringify([...spec.command, ...args])
     const planned = {
       config,
       worker: workerArgv(config.script, spec.command ? [] : args, node),
+      user: userWord(user),
       folder: cwd,
       env,
     }
@@ -195,7 +199,9 @@ export class Holding {
       if (!old) return `${name} is new, at ${where}`
       return old.version === version || name === GATEWAY ? '' : `${name} has changed`
     })
-    return [...told, ...this.#gone().map(name => `${name} is gone`)].filter(Boolean)
+    const exposed = this.#members.filter(({ spec }) => spec.name !== GATEWAY && warning(spec.options))
+    const warns = this.before || exposed.length === 0 ? [] : [warning(exposed[0]!.spec.options)!]
+    return [...told, ...this.#gone().map(name => `${name} is gone`), ...warns].filter(Boolean)
   }
 
   #gone(): string[] {

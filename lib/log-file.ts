@@ -4,6 +4,7 @@ import path from 'node:path'
 import { causeOf, Failure } from './errors.js'
 import { say } from './log.js'
 import { posix } from './posix.js'
+import type { User } from './user.js'
 
 /** Bytes of a log that is put away when its app rests. */
 const LONG = 10 * 2 ** 20
@@ -14,10 +15,17 @@ export function logFileOf(given: string, name: string): string {
   return isFolder ? path.join(given, `${name}.log`) : given
 }
 
-/** @throws Failure where nothing could be written to it */
-export function checkLog(file: string): void {
+/**
+ * Makes it, where it is not there, that user's.
+ * @throws Failure where nothing could be written to it
+ */
+export function checkLog(file: string, user?: User): void {
   try {
-    fs.closeSync(fs.openSync(file, 'a'))
+    const isThere = fs.existsSync(file)
+    const { O_APPEND, O_WRONLY, O_CREAT, O_EXCL } = fs.constants
+    const fd = fs.openSync(file, O_APPEND | O_WRONLY | (isThere ? 0 : O_CREAT | O_EXCL), 0o644)
+    if (user && !isThere) fs.fchownSync(fd, user.uid, user.gid)
+    fs.closeSync(fd)
   } catch (error) {
     throw new Failure(`cannot write ${file}: ${causeOf(error)}`)
   }

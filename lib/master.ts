@@ -88,6 +88,8 @@ class Master {
 
   run(): void {
     process.title = `lookout master ${this.#config.name}`
+    // Nobody of that user, as the app is, may look into what we have: the board is not the app's.
+    if (this.#config.user !== undefined) posix.prctl(posix.PR_SET_DUMPABLE, 0)
     if (this.#config.log !== undefined) divert(this.#config.log)
     trace('keeps %o of %s', this.#config.workers, this.#config.script)
     const { board, lifeline, groups } = this.#sockets

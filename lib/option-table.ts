@@ -147,6 +147,12 @@ export const TABLE: Record<keyof Options, Entry> = {
     parse: signalNumber,
   },
   name: { flags: '--name <name>', help: 'what to call the app (its file or folder)', parse: text => text },
+  user: {
+    flags: '--user <name>',
+    help: "who the app's processes are, where lookout is root; a name or a number",
+    parse: text => text,
+  },
+  group: { flags: '--group <name>', help: "with --user, their group (the user's own)", parse: text => text },
   grace: { flags: '--grace <time>', default: '30s', help: 'what a stopped worker has to finish', parse: parseTime },
   bootTimeout: {
     flags: '--boot-timeout <time>',

@@ -53,6 +53,7 @@ function command({ name, description, flags = {} }: Face, texts: Texts = {}): Co
     .configureOutput({ writeErr: () => {} })
   for (const [flag, help] of Object.entries(flags)) program.option(`--${flag}`, help)
   for (const [key, entry] of Object.entries(TABLE)) {
+    if (key in flags) continue // the command means something else by it
     const option = new Option(entry.flags, entry.default ? `${entry.help} (default: ${entry.default})` : entry.help)
     if (entry.parse) {
       option.argParser((text: string, before: unknown) => {
@@ -191,10 +192,12 @@ export function parseGiven(argv: string[], face: Face): Given | undefined {
   const texts: Texts = {}
   const program = command(face, texts)
   if (!read(program, argv)) return undefined
-  const { given, ...rest } = parsed(program, defaults({}))
-  for (const [key, value] of given) {
-    if (key in TABLE && typeof value === 'boolean') texts[key as keyof Options] = undefined
+  const { given, options, ...rest } = parsed(program, defaults({}))
+  const isFlag = ([key]: [string, unknown]) => key in (face.flags ?? {})
+  const flags = Object.fromEntries(given.filter(isFlag)) as Record<string, boolean>
+  for (const [key, value] of given.filter(each => !isFlag(each))) {
+    if (typeof value === 'boolean') texts[key as keyof Options] = undefined
   }
-  const flags = Object.fromEntries(given.filter(([key]) => key in (face.flags ?? {})))
-  return { ...rest, texts, flags: flags as Record<string, boolean> }
+  const own = Object.entries(options).filter(each => !isFlag(each))
+  return { ...rest, options: Object.fromEntries(own) as unknown as Options, texts, flags }
 }

@@ -15,6 +15,8 @@ export interface PlannedApp {
   version: string
   /** How a worker is started. */
   worker: string[]
+  /** Who its processes are, as UID:GID:GROUP,...; '': who lookout is. */
+  user: string
   /** Where its processes work; '': where lookout was started. */
   folder: string
   /** Added to the environment. */
@@ -61,12 +63,12 @@ function headOf({ ready, quiet, first, board, files, reload }: Plan): (string | 
 }
 
 function wordsOf({ config, groups, handoff = false, version, ...rest }: PlannedApp): (string | number)[] {
-  const { worker, folder, env } = rest
+  const { worker, user, folder, env } = rest
   const sockets = groups.reduce((sum, count) => sum + count, handoff ? 1 : 0)
   const variables = { ...env, LISTEN_FDNAMES: socketNames(groups, handoff), LOOKOUT_APP: encode(config) }
   const entries = Object.entries(variables).map(([name, value]) => `${name}=${value}`)
   const master = masterArgv(worker)
-  const before = [config.name, version, sockets, config.grace, folder, entries.length, ...entries]
+  const before = [config.name, version, sockets, config.grace, user, folder, entries.length, ...entries]
   return [...before, master.length, master.length - worker.length, ...master]
 }
 
@@ -157,6 +159,7 @@ class Reader {
     const version = this.#word()
     this.#number() // SOCKETS
     this.#number() // GRACE
+    this.#word() // USER
     this.#word() // FOLDER
     const entries = this.#vector()
     const env = Object.fromEntries(entries.map(entry => [entry.replace(/=.*/s, ''), entry.replace(/^[^=]*=/, '')]))

@@ -90,6 +90,8 @@ export interface Posix {
   EMFILE: number
   ENFILE: number
   PR_SET_PDEATHSIG: number
+  PR_SET_DUMPABLE: number
+  PR_SET_NO_NEW_PRIVS: number
 }
 
 /**

@@ -14,6 +14,7 @@ import { type AppConfig, encode } from './config.js'
 import { appEnvironment, serviceEnvironment, workerEnvironment } from './environment.js'
 import { Failure, Misuse } from './errors.js'
 import { register } from './instances.js'
+import { say } from './log.js'
 import { checkLog, logFileOf } from './log-file.js'
 import { notify } from './notify.js'
 import type { Options } from './option-table.js'
@@ -25,6 +26,7 @@ import { resolveScript } from './script.js'
 import type { Group } from './sockets.js'
 import { type Launch, spawnWorker } from './spawn.js'
 import { SLOTS, Stats } from './stats.js'
+import { become as becomeUser, userEnvironment, userOf, userWord, warning } from './user.js'
 
 /** Standard input, output and error. */
 const STANDARD = [0, 1, 2]
@@ -43,7 +45,6 @@ function configOf(app: string, options: Options, script: string): AppConfig {
   const { listen, backlog, deferAccept, socketMode, pidFile, ...kept } = options
   const name = options.name ?? path.basename(app === '.' ? process.cwd() : app)
   const log = kept.log === undefined ? undefined : logFileOf(kept.log, name)
-  if (log !== undefined) checkLog(log)
   return { ...kept, ...(log !== undefined && { log }), name, script }
 }
 
@@ -55,6 +56,8 @@ async function rest({ app, args, options }: Parsed, env: NodeJS.ProcessEnv): Pro
     throw new Misuse(`cannot use --hooks ${options.hooks}: there is no such file`)
   }
   const { bind, release } = require('./bind.js') as typeof import('./bind.js') // of no use where sockets are given
+  const user = userOf(options)
+  if (config.log !== undefined) checkLog(config.log, user)
   const groups = await bind(addressesOf(options, env), options)
   const sockets = groups.flat()
   const { pidFile, statsFile } = options
@@ -64,7 +67,9 @@ async function rest({ app, args, options }: Parsed, env: NodeJS.ProcessEnv): Pro
     const registered = register(env)
     const below = [...STANDARD, makeBoard(1), ...pidLock, ...(registered ? [registered.fd] : []), ...locks]
     const shown = { ...config, urls: groups.map(group => group[0]!.url) }
-    const alone = { version: '', folder: '', env: {} }
+    const alone = { version: '', user: userWord(user), folder: '', env: userEnvironment(user) }
+    const warns = config.quiet ? undefined : warning(options)
+    if (warns) say(`lookout ${process.pid}`, warns, 'warning')
     const counts = groups.map(group => group.length)
     const argv = restingArgv({
       ready: config.quiet ? '' : readyLine(config, groups),
@@ -94,8 +99,13 @@ function serve({ app, args, options }: Parsed, groups: Group[], env: NodeJS.Proc
   if (options.pidFile !== undefined)
     throw new Misuse('cannot use --pid-file: whoever gave us the sockets knows our pid')
   const config = { ...configOf(app, options, scriptOf(app)), given: true }
+  const user = userOf(options)
+  if (config.log !== undefined) checkLog(config.log, user)
+  const warns = config.quiet ? undefined : warning(options)
+  if (warns) say(`lookout ${process.pid}`, warns, 'warning')
+  if (user) becomeUser(user)
   const argv = workerArgv(config.script, args)
-  const told = { ...workerEnvironment(env, groups), LOOKOUT_APP: encode(config) }
+  const told = { ...workerEnvironment(env, groups), ...userEnvironment(user), LOOKOUT_APP: encode(config) }
   const stdin = fs.openSync('/dev/null', 'r')
   const stats = new Stats(SLOTS).fd
   const { pid, channel } = startFirst({ argv, env: told, groups, stats, stdin, apart: false })

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 struct app {
-  char *name, *version, *folder;
+  char *name, *version, *user, *folder;
   int first, sockets; /* counted from the lowest of all; none: a master that is to leave */
   long grace;
   char **env, **argv, **worker;
@@ -86,6 +86,8 @@ static char **vector(int count, const char *part) {
   return start;
 }
 
+#include "privileges.h"
+
 /* A vector is used where it lies in argv: the word behind it is overwritten with NULL once it has been read. */
 static void read_app(struct app *app) {
   app->name = word();
@@ -94,6 +96,8 @@ static void read_app(struct app *app) {
   app->first = socket_count;
   app->sockets = number(1, 4096);
   app->grace = number(0, 1000000000);
+  app->user = word();
+  if (*app->user) read_user(app->user);
   app->folder = word();
   app->env = vector(number(0, 1024), "=");
   int count = number(1, 65536);

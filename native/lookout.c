@@ -2,7 +2,7 @@
  * lookout, at rest: waits for a connection, wakes the app's master, waits for the master to end.
  *
  * argv   lookout READY QUIET FIRST BOARD FILEC FILE... RELOADC RELOAD... LIVEC { LIVE }... { APP }...
- *        APP is NAME VERSION SOCKETS GRACE FOLDER ENVC ENV... ARGC WORKER ARG...
+ *        APP is NAME VERSION SOCKETS GRACE USER FOLDER ENVC ENV... ARGC WORKER ARG...
  *          READY    a line for stderr, once signals are ours          QUIET   1: say nothing but failures
  *          FIRST    the lowest listening descriptor; the apps' follow each other from there
  *          BOARD    a descriptor below FIRST that every master gets   FILE    is removed at the end
@@ -10,6 +10,7 @@
  *          LIVE     what the body before us knew of an app: NAME VERSION, master, lifeline, GRACE, failures, woken, until
  *          NAME     of the app, which no other has        VERSION  the same as long as nothing about the app changes
  *          SOCKETS  how many are its     GRACE  ms to drain at the end
+ *          USER     who its processes are: UID:GID:GROUP,...; empty: who we are
  *          FOLDER   where its processes work; empty: as we do
  *          ENV      NAME=VALUE added for the app's processes
  *          ARG      the master's argument vector, a path first; from index WORKER on it is worker 0's

@@ -46,6 +46,7 @@ static _Noreturn void start(const struct app *app, int lifeline) {
   must("seal", fcntl(stats, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
   set_number("LISTEN_FDS", app->sockets);
   for (char **entry = app->env; *entry; entry++) must("putenv", putenv(*entry));
+  if (*app->user) drop_privileges(app->user); /* before the death signal, which a change of user would clear */
   if (*app->folder) must(app->folder, chdir(app->folder));
   pid_t master = getpid(), worker = must("fork", fork());
   if (worker == 0) {

@@ -253,6 +253,8 @@ describe('a configuration', () => {
         backlog: 10,
         deferAccept: false,
         socketMode: '660',
+        user: 'root',
+        group: 'root',
         log: '/run/app.log',
         statsFile: '/run/stats',
         hooks: '/hooks.js',

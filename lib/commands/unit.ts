@@ -60,6 +60,8 @@ function nameOf({ app, options, flags }: Given): string {
 
 function unitOf({ app, args, options, texts, flags }: Given, name: string): Unit {
   if (options.pidFile !== undefined) throw new Misuse('cannot use --pid-file in a unit: systemd knows the pid')
+  if (options.group !== undefined)
+    throw new Misuse('cannot use --group in a unit: its service runs as a user of its own (User=, Group=)')
   if (options.log !== undefined) throw new Misuse('cannot use --log in a unit: the journal has what it says')
   const script = resolveScript(app)
   const folder = fs.statSync(path.resolve(app)).isDirectory() ? path.resolve(app) : path.dirname(script)

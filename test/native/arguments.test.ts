@@ -29,8 +29,8 @@ const numbers = (() => {
     [live, [8193]],
   ]
   for (const at of [begin, first]) {
-    const worker = at + 7 + Number(valid[at + 5])
-    found.push([at + 2, [0, 4097]], [at + 3, [1_000_000_001]], [at + 5, [1025]])
+    const worker = at + 8 + Number(valid[at + 6])
+    found.push([at + 2, [0, 4097]], [at + 3, [1_000_000_001]], [at + 6, [1025]])
     found.push([worker - 1, [0, 65537]], [worker, [Number(valid[worker - 1]), 65536]])
   }
   return found
@@ -39,16 +39,32 @@ const numbers = (() => {
 const NO_NUMBER = ['', ' ', '-1', '-0', '+1', ' 1', '1 ', '1\n', '\t1', '0x1', '1e3', '1.0', 'one', '²', '2147483648']
 const HUGE = ['4294967296', '4294967297', '9223372036854775808', '99999999999999999999', '9'.repeat(5000)]
 
+/** No user: what is missing, too much, or out of range. */
+const USERS = [
+  '0',
+  '1:1',
+  '1:',
+  ':1:1',
+  'a:b:c',
+  '1:1:,',
+  '1:1:1 ',
+  '-1:1:1',
+  '4294967295:1:1',
+  '1:4294967296:',
+  `1:1:${Array(257).fill('1').join()}`,
+]
+
 function malformed(): string[][] {
   const wrong: string[][] = []
   for (let length = 0; length < valid.length; length++) if (length !== first) wrong.push(valid.slice(0, length))
   for (const [index, outOfRange] of numbers) {
     for (const word of [...NO_NUMBER, ...HUGE, ...outOfRange]) wrong.push(valid.with(index, `${word}`))
   }
-  for (const entry of ['', 'A', 'no value']) wrong.push(valid.with(begin + 6, entry))
+  for (const entry of ['', 'A', 'no value']) wrong.push(valid.with(begin + 7, entry))
+  for (const user of USERS) wrong.push(valid.with(begin + 4, user))
   for (const entry of ['', 'file']) wrong.push(valid.with(5, entry))
   wrong.push(valid.with(begin + 2, '3'), valid.with(begin + 2, '4096'), valid.with(2, '1048576')) // no such sockets
-  const many = Array.from({ length: 1000 }, () => ['app', '1', '4096', '0', '', '0', '1', '0', '/app']).flat()
+  const many = Array.from({ length: 1000 }, () => ['app', '1', '4096', '0', '', '', '0', '1', '0', '/app']).flat()
   wrong.push([...valid.slice(0, begin), ...many], [...valid.slice(0, begin), ...many, 'app'])
   return wrong
 }

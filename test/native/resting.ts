@@ -86,6 +86,7 @@ export interface App {
   version?: string
   /** ms */
   grace?: number
+  user?: string
   folder?: string
   env?: string[]
   /** What the puppets do: see puppet.c. */
@@ -135,8 +136,8 @@ export function argumentsOf(
 }
 
 function wordsOf({ name = 'one', version = '1', sockets = 1, grace = 30_000, ...rest }: App): (string | number)[] {
-  const { folder = '', env = [], master, worker = ['hum'] } = rest
-  const before = [name, version, sockets, grace, folder, env.length, ...env]
+  const { user = '', folder = '', env = [], master, worker = ['hum'] } = rest
+  const before = [name, version, sockets, grace, user, folder, env.length, ...env]
   const count = master.length + worker.length + 2
   return [...before, count, master.length + 1, puppet(), ...master, puppet(), ...worker]
 }

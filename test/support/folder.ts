@@ -41,8 +41,8 @@ export class Folder {
     return this.app(name).urls[0]!.replace('localhost', '127.0.0.1')
   }
 
-  async up(env: NodeJS.ProcessEnv = {}): Promise<Lookout> {
-    const lookout = Lookout.spawn(['up'], { cwd: this.path, env: { ...this.env, ...env } })
+  async up(env: NodeJS.ProcessEnv = {}, bin = BIN): Promise<Lookout> {
+    const lookout = Lookout.spawn(['up'], { cwd: this.path, env: { ...this.env, ...env }, bin })
     await lookout.line(/^lookout \d+: \d+ apps? at rest$/m)
     return lookout
   }

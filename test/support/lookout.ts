@@ -62,6 +62,8 @@ export interface StartOptions {
   under?: string[]
   /** Another node than the one that runs the tests. */
   node?: string
+  /** Another lookout than that of the tests. */
+  bin?: string
 }
 
 export class Lookout {
@@ -90,9 +92,12 @@ export class Lookout {
   }
 
   /** Starts it with these arguments and does not wait. */
-  static spawn(args: string[], { env = {}, cwd, under = [], node = process.execPath }: StartOptions = {}): Lookout {
+  static spawn(
+    args: string[],
+    { env = {}, cwd, under = [], node = process.execPath, bin = BIN }: StartOptions = {},
+  ): Lookout {
     const [name, value] = MARK.split('=') as [string, string]
-    const [file, ...rest] = [...under, node, BIN, ...args] as [string, ...string[]]
+    const [file, ...rest] = [...under, node, bin, ...args] as [string, ...string[]]
     const { NODE_V8_COVERAGE, NODE_ENV, ...inherited } = process.env
     // Coverage is taken where c8 asked for it.
     const coverage = NODE_V8_COVERAGE === undefined ? {} : { NODE_V8_COVERAGE }
