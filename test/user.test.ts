@@ -6,8 +6,9 @@ import { expect } from 'chai'
 import { Activated, listening } from './support/activated.js'
 import { request } from './support/client.js'
 import { Folder } from './support/folder.js'
-import { BIN, fixture, Lookout, ROOT, temporaryFolder, until } from './support/lookout.js'
+import { BIN, fixture, Lookout, until } from './support/lookout.js'
 import { notRoot, skipWithout } from './support/missing.js'
+import { nobody, openFolder, readable } from './support/nobody.js'
 
 /** An app, where anybody can read it, that tells who it is, and whether it could be root again. */
 const WHO = `const http = require('node:http')
@@ -30,25 +31,9 @@ const status = (pid: number, field: string) =>
 
 /** Of everybody's folder, for who runs it is not root. */
 function app(): string {
-  const folder = temporaryFolder()
-  fs.chmodSync(folder, 0o755)
+  const folder = openFolder()
   fs.writeFileSync(path.join(folder, 'app.js'), WHO)
   return path.join(folder, 'app.js')
-}
-
-/** lookout where anybody can read it: that of the tests may be in a folder that is closed to others. */
-function readable(): string {
-  const folder = temporaryFolder()
-  fs.chmodSync(folder, 0o755)
-  const modules = ['commander', 'jiti', 'node-gyp-build', 'zod'].map(name => `node_modules/${name}`)
-  for (const part of ['bin', 'dist', 'build/Release', 'package.json', ...modules])
-    fs.cpSync(path.join(ROOT, part), path.join(folder, part), { recursive: true })
-  return path.join(folder, 'bin/lookout')
-}
-
-const nobody = () => {
-  const fields = spawnSync('getent', ['passwd', 'nobody'], { encoding: 'utf8' }).stdout.split(':')
-  return { uid: Number(fields[2]), gid: Number(fields[3]), home: fields[5]! }
 }
 
 describe('--user', () => {
@@ -105,9 +90,7 @@ describe('--user', () => {
   })
 
   it('has its log made for it', async () => {
-    const folder = temporaryFolder()
-    fs.chmodSync(folder, 0o755)
-    const log = path.join(folder, 'log')
+    const log = path.join(openFolder(), 'log')
     const lookout = await Lookout.start(['--user', 'nobody', '--log', log, app()], { bin: readable() })
     await request(lookout.url)
     expect(fs.statSync(log).uid).to.equal(nobody().uid)
