@@ -3,10 +3,18 @@ import fs from 'node:fs'
 import path from 'node:path'
 
 /** "file:///a/b.mjs:3" and "(/a/b.js:3:5)" in a stack: the file of a syntax error is never loaded. */
-const IN_STACK = /(?:file:\/\/)?(\/[^\s:()]+\.[cm]?[jt]sx?):\d+/g
+const IN_STACK = /(?:file:\/\/)?(\/[^\s:()]+\.[cm]?[jt]sx?):(\d+)/g
 
 export function filesIn(stack: string): string[] {
   return [...stack.matchAll(IN_STACK)].map(match => match[1]!)
+}
+
+/** Where in an app's own files it came about, as app.js:3, seen from the folder; '' where that is not told. */
+export function placeIn(stack: string, folder: string): string {
+  const own = [...stack.matchAll(IN_STACK)].find(([, file = '']) => !file.includes('/node_modules/'))
+  if (!own) return ''
+  const below = path.relative(folder, own[1]!)
+  return `${below.startsWith('..') ? own[1] : below}:${own[2]}`
 }
 
 function stamp(file: string): string {

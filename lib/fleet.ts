@@ -2,9 +2,10 @@
  * The workers of one master: those that run, those that are wanted, and what is known of one that failed. A worker that is
  * replaced serves until the one that takes its place is ready; one that is stopping is no longer counted.
  */
+import path from 'node:path'
 import { Backoff } from './backoff.js'
 import type { Board } from './board.js'
-import { Changes, filesIn } from './changes.js'
+import { Changes, filesIn, placeIn } from './changes.js'
 import { duration, now } from './clock.js'
 import type { AppConfig } from './config.js'
 import { type Level, say, tracer } from './log.js'
@@ -126,11 +127,13 @@ export class Fleet {
     const how = 'code' in ending ? `exited with code ${ending.code}` : `was killed by signal ${ending.signal}`
     const when = readyAt === undefined ? 'before it listened' : `after ${duration(time - readyAt)}`
     const what = fault && readyAt === undefined ? 'the app failed to start' : `the app ${how} ${when}`
+    const place = placeIn(fault?.stack ?? '', path.dirname(this.config.script))
+    const at = place === '' ? '' : ` at ${place}`
     const cause = fault ? `: ${fault.message.split('\n', 1)[0]}` : ''
     this.#failure = { what, ...fault, output: worker.output }
     this.#changes.note(filesIn(fault?.stack ?? ''))
     this.board.add({ failures: 1 })
-    if (readyAt === undefined) this.board.write({ bootError: `${what}${cause}` })
+    if (readyAt === undefined) this.board.write({ bootError: `${what}${at}${cause}` })
     this.complain(`${worker.identity} ${how} ${when}${cause}`)
   }
 

@@ -154,6 +154,8 @@ export class Supervision {
   }
 
   #why(): string {
+    const { active, wait } = this.fleet
+    if (active.length === 0) return wait > 0 ? `next try in ${duration(wait)}` : 'the next request is another try'
     const reasons = reasonsOf(this.fleet.all.map(({ busy }) => busy))
     return reasons.length > 0 ? reasons.join(', ') : this.master.prospect()
   }

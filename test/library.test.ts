@@ -80,7 +80,7 @@ describe('Cluster', () => {
     const broken = path.join(temporaryFolder(), 'broken.js')
     fs.writeFileSync(broken, 'throw new Error("not today")')
     expect(await start(`app: ${JSON.stringify(broken)}`)).to.match(
-      /^failed cannot start broken.js: the app failed to start: not today$/,
+      /^failed cannot start broken.js: the app failed to start at broken\.js:1: not today$/,
     )
     const taken = net.createServer().listen(0, '127.0.0.1')
     cleanups.push(() => void taken.close())

@@ -90,7 +90,7 @@ describe('the page of the gateway', () => {
       new RegExp(`awake since \\d\\d:\\d\\d rests in .* s ${master} \\d\\d+ MB 1 1 Rest shop Restart shop$`),
     )
     expect(rowOf(page, 'broken')).to.include(
-      'fails the app failed to start: &#60;img src=x onerror=alert(1)&#62; &#38; &#34;no&#34; DATABASE_URL /a',
+      'fails the app failed to start at broken.js:1: &#60;img src=x onerror=alert(1)&#62; &#38; &#34;no&#34; DATABASE_URL /a',
     )
     expect(page.body).not.to.include('<img')
     expect(page.body).to.include(`<a href="http://blog.test:${folder.gateway}/">blog.test</a>`)

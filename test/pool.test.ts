@@ -249,7 +249,7 @@ describe('--stats-file', () => {
     const file = path.join(folder, 'stats.json')
     const lookout = await Lookout.start(['--stats-file', file, app])
     await request(lookout.url)
-    await until('the file', () => readStats(file).bootError === 'the app failed to start: no way')
+    await until('the file', () => readStats(file).bootError === 'the app failed to start at app.js:1: no way')
     fs.writeFileSync(
       app,
       `require(${JSON.stringify(path.join(__dirname, '../..'))}).hold('reindexing')

@@ -84,7 +84,7 @@ describe('a phased restart', () => {
     const result = await restart(lookout.pid)
     expect(result.code).to.equal(1)
     expect(result.stderr).to.match(
-      /^lookout: cannot restart \d+: the app failed to start: not today; 0 of 2 workers were restarted, the others are as they were\n$/,
+      /^lookout: cannot restart \d+: the app failed to start at app\.js:1: not today; 0 of 2 workers were restarted, the others are as they were\n$/,
     )
     expect(lookout.workers).to.deep.equal(before)
     become(serving('old'))

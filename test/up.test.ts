@@ -304,7 +304,11 @@ describe('commands', () => {
     await request(at(one!))
     expect((await request(at(two!))).status).to.equal(503)
     await until('awake', () => /^one: awake for .*: rests in /.test(folder.run('status', 'one').stdout))
-    await until('fails', () => /^two: fails: the app failed to start: no way$/m.test(folder.run('status').stdout))
+    await until('fails', () =>
+      /^two: fails: the app failed to start at broken\.js:1: no way; next try in [\d.]+ m?s$/m.test(
+        folder.run('status').stdout,
+      ),
+    )
     expect(folder.app('one').rss).to.be.above(1e7)
     const hold = request(at(one!), '/slow?2500')
     await until('why', () => /: 1 request in flight$/m.test(folder.run('status', 'one').stdout))
@@ -335,7 +339,11 @@ describe('commands', () => {
     await folder.up()
     expect(folder.run('wake', 'one')).to.deep.equal({ status: 0, stdout: 'one is awake\n', stderr: '' })
     expect(folder.app('one')).to.include({ state: 'awake', wakes: 1, requests: 0 })
-    const failed = { status: 1, stdout: '', stderr: 'lookout: cannot wake two: the app failed to start: no way\n' }
+    const failed = {
+      status: 1,
+      stdout: '',
+      stderr: 'lookout: cannot wake two: the app failed to start at broken.js:1: no way\n',
+    }
     expect(folder.run('wake', 'two')).to.deep.equal(failed)
     await until('at rest', () => folder.app('one').state === 'rests')
     const alone = await Lookout.start(['--name', 'alone', path.join(folder.path, 'app.js')], { env: folder.env })

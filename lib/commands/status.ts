@@ -29,7 +29,7 @@ export function explain({ name, state, urls, lookout, master, workers, record }:
   return lines.join('\n')
 
   function sentence(): string {
-    if (state === 'fails') return `fails: ${bootError}`
+    if (state === 'fails') return `fails: ${bootError}${/ try/.test(why) ? `; ${why}` : ''}`
     if (state === 'awake')
       return changedAt > 0 ? `awake for ${duration(Math.max(0, time - changedAt))}: ${why}` : 'is being woken'
     return changedAt > 0 ? `rests since ${clock(changedAt)}: ${why}` : 'rests, and was not woken yet'

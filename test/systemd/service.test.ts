@@ -121,7 +121,9 @@ describe('under systemd', function () {
     expect(await systemd.state(socket)).to.equal('active')
     await request(url)
     await until('a status', async () =>
-      /^fails: the app failed to start: no way/.test((await systemd.show(service, 'StatusText')).StatusText!),
+      /^fails: the app failed to start at app\.js:1: no way/.test(
+        (await systemd.show(service, 'StatusText')).StatusText!,
+      ),
     )
     const errors = await systemd.journal(service, '--priority=err')
     expect(errors).to.match(/Error: no way/)
@@ -191,7 +193,9 @@ describe('under systemd', function () {
     expect((await systemd.run('systemctl', 'reload', service)).code).not.to.equal(0)
     expect((await request(url)).body, 'the old ones serve').to.equal('new')
     expect(await systemd.state(service)).to.equal('active')
-    expect(await systemd.journal(service)).to.match(/cannot restart \d+: the app failed to start: no; 0 of 2 workers/)
+    expect(await systemd.journal(service)).to.match(
+      /cannot restart \d+: the app failed to start at app\.js:1: no; 0 of 2 workers/,
+    )
   })
 
   it('SIGHUP is a phased restart, too, and systemd is told of it', async () => {
