@@ -2,11 +2,9 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect } from 'chai'
-import type { Browser } from 'playwright-core'
-import { CHROMIUM } from './support/browser.js'
+import { startBrowser } from './support/browser.js'
 import { Folder } from './support/folder.js'
 import { cleanups, ROOT, until } from './support/lookout.js'
-import { BROWSER, skipWithout } from './support/missing.js'
 
 const PAGE = '<!doctype html><title>shop</title><body><p id="says"></p><script type="module" src="/main.js"></script>'
 
@@ -18,15 +16,7 @@ import.meta.hot.accept(module => show(module.says))
 `
 
 describe('Vite', () => {
-  let browser: Browser | undefined
-
-  before(async function () {
-    skipWithout(this, fs.existsSync(CHROMIUM) ? undefined : `${CHROMIUM} is needed`, BROWSER)
-    const { chromium } = await import('playwright-core')
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
-  })
-
-  after(() => browser?.close())
+  const browser = startBrowser()
 
   it('is woken by its name, reloads a page hot, and rests when the tab is closed', async () => {
     const folder = await Folder.make()
@@ -38,7 +28,7 @@ describe('Vite', () => {
     const script = path.join(ROOT, 'node_modules/vite/bin/vite.js')
     folder.configure({ shop: { script, cwd: 'shop', args: ['--clearScreen', 'false'], idle: '1s' } })
     await folder.up()
-    const context = await browser!.newContext()
+    const context = await browser().newContext()
     cleanups.push(() => context.close())
     const page = await context.newPage()
     let loads = 0

@@ -5,14 +5,13 @@ import http from 'node:http'
 import net from 'node:net'
 import path from 'node:path'
 import { expect } from 'chai'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import type { BrowserContextOptions, Page } from 'playwright-core'
 import { isLoopback, mayAct, refusal } from '../lib/gateway-rules.js'
 import { Streams, type View } from '../lib/gateway-stream.js'
-import { CHROMIUM } from './support/browser.js'
+import { startBrowser } from './support/browser.js'
 import { type Reply, request } from './support/client.js'
 import { at, Folder, ports } from './support/folder.js'
 import { childrenOf, cleanups, type Lookout, until } from './support/lookout.js'
-import { BROWSER, skipWithout } from './support/missing.js'
 
 /** What an app may say that fails: it is long, has no room to break, and is no HTML. */
 const WRONG = `<img src=x onerror=alert(1)> & "no" \u001b[31mDATABASE_URL\u001b[0m ${'/a/long/path'.repeat(20)}`
@@ -417,19 +416,11 @@ describe('the events of the gateway', () => {
 })
 
 describe('the page of the gateway in a browser', () => {
-  let browser: Browser | undefined
-
-  before(async function () {
-    skipWithout(this, fs.existsSync(CHROMIUM) ? undefined : `${CHROMIUM} is needed`, BROWSER)
-    const { chromium } = await import('playwright-core')
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
-  })
-
-  after(() => browser?.close())
+  const browser = startBrowser()
 
   /** Of somebody, until the test ends; what is wrong comes into `wrong`. */
   async function visit(url: string, options: BrowserContextOptions = {}): Promise<{ page: Page; wrong: string[] }> {
-    const context = await browser!.newContext(options)
+    const context = await browser().newContext(options)
     cleanups.push(() => context.close())
     const page = await context.newPage()
     const wrong: string[] = []
