@@ -2,29 +2,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect } from 'chai'
-import { type Outcome, outcome, request } from './support/client.js'
-import { waiting } from './support/kernel.js'
+import { outcome, request } from './support/client.js'
+import { connectionsTo, waiting } from './support/kernel.js'
 import { childrenOf, fixture, isAlive, Lookout, temporaryFolder, until } from './support/lookout.js'
 import { quieted } from './support/stats-file.js'
-
-/** Deterministic, so that a failure can be had again. */
-function random(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state * 1664525 + 1013904223) >>> 0
-    return state / 2 ** 32
-  }
-}
-
-class Tally {
-  readonly counts: Partial<Record<Outcome, number>> = {}
-  total = 0
-
-  add(result: Outcome): void {
-    this.total++
-    this.counts[result] = (this.counts[result] ?? 0) + 1
-  }
-}
+import { random, Tally } from './support/tally.js'
 
 const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 
@@ -103,13 +85,6 @@ describe('promise 1: no connection is lost', () => {
     expect(tally.counts).to.deep.equal({ ok: 40 })
   })
 })
-
-/** Established connections to a port of 127.0.0.1, seen from the server's side. */
-function connectionsTo(port: number): number {
-  const hex = port.toString(16).toUpperCase().padStart(4, '0')
-  const lines = fs.readFileSync('/proc/net/tcp', 'latin1').split('\n')
-  return lines.filter(line => / [0-9A-F]{8}:([0-9A-F]{4}) \S+ 01 /.exec(line)?.[1] === hex).length
-}
 
 describe('promise 2: nothing of the app stays in memory at rest', () => {
   it('one process, at most 160 kB of its own, no CPU time', async function () {

@@ -18,7 +18,10 @@ export function target(url: string, path = '/'): http.RequestOptions {
   return { host: hostname.replace(/[[\]]/g, ''), port, path }
 }
 
-/** One request on a connection of its own (or of `options.agent`). Rejects with the system's error code. */
+/**
+ * One request on a connection of its own (or of `options.agent`). Rejects with the system's error code; `reused` says that the
+ * connection had served before, and nothing of an answer came.
+ */
 export function request(url: string, path = '/', { body, ...options }: RequestOptions = {}): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const outgoing = http.request({ agent: false, ...target(url, path), ...options }, response => {
@@ -29,7 +32,7 @@ export function request(url: string, path = '/', { body, ...options }: RequestOp
         resolve({ status: response.statusCode!, headers: response.headers, body: Buffer.concat(chunks).toString() }),
       )
     })
-    outgoing.on('error', reject)
+    outgoing.on('error', error => reject(Object.assign(error, { reused: outgoing.reusedSocket })))
     outgoing.end(body)
   })
 }
@@ -41,15 +44,21 @@ export async function outcome(url: string, path: string, right: (reply: Reply) =
   try {
     return right(await request(url, path, { timeout: 30_000 })) ? 'ok' : 'wrong'
   } catch (error) {
-    switch ((error as NodeJS.ErrnoException).code) {
-      case 'ECONNREFUSED':
-        return 'refused'
-      case 'ECONNRESET':
-        return (error as Error).message === 'socket hang up' ? 'cut' : 'reset'
-      case 'ETIMEDOUT':
-        return 'timeout'
-      default:
-        return 'other'
-    }
+    return outcomeOf(error)
+  }
+}
+
+/** The same, of an error that {@link request} was rejected with. */
+export function outcomeOf(error: unknown): Outcome {
+  const { code, message } = error as NodeJS.ErrnoException
+  switch (code) {
+    case 'ECONNREFUSED':
+      return 'refused'
+    case 'ECONNRESET':
+      return message === 'socket hang up' ? 'cut' : 'reset'
+    case 'ETIMEDOUT':
+      return 'timeout'
+    default:
+      return 'other'
   }
 }

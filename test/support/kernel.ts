@@ -4,13 +4,62 @@ import fs from 'node:fs'
 /** One for each family, where the machine has it: localhost is both. */
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
 
+/** A socket's state, as the kernel writes it. */
+const State = { established: '01', listen: '0A' }
+
+interface Socket {
+  state: string
+  /** Bytes to be read; of a listening one, connections to be accepted. */
+  queue: number
+  /** 0 once it belongs to no process. */
+  inode: number
+}
+
+/** Every socket whose own port that is. */
+function socketsAt(port: number): Socket[] {
+  const hex = port.toString(16).toUpperCase().padStart(4, '0')
+  const line = new RegExp(`^ *\\d+: \\w+:${hex} \\w+:\\w+ (\\w\\w) \\w+:(\\w+) \\S+ \\w+ +\\d+ +\\d+ (\\d+) `, 'gm')
+  const texts = TABLES.filter(fs.existsSync).map(table => fs.readFileSync(table, 'latin1'))
+  return texts.flatMap(text =>
+    [...text.matchAll(line)].map(([, state, queue, inode]) => ({
+      state: state!,
+      queue: Number.parseInt(queue!, 16),
+      inode: Number(inode),
+    })),
+  )
+}
+
 /** How many connections wait to be accepted at a port: the length of the queue is a listening socket's receive queue. */
 export function waiting(port: number): number {
-  const hex = port.toString(16).toUpperCase().padStart(4, '0')
-  const listening = new RegExp(`:${hex} 0+:0+ 0A \\w+:(\\w+) `, 'g')
-  const lines = TABLES.filter(fs.existsSync).map(table => fs.readFileSync(table, 'latin1'))
-  const queues = lines.flatMap(text => [...text.matchAll(listening)])
-  return queues.reduce((sum, [, length]) => sum + Number.parseInt(length!, 16), 0)
+  const listening = socketsAt(port).filter(({ state }) => state === State.listen)
+  return listening.reduce((sum, { queue }) => sum + queue, 0)
+}
+
+/** Established connections to a port, seen from the server's side. */
+export function connectionsTo(port: number): number {
+  return socketsAt(port).filter(({ state }) => state === State.established).length
+}
+
+/** What a process has open that is a socket, as /proc writes it. */
+export function openSockets(pid: number): string[] {
+  const links = fs.readdirSync(`/proc/${pid}/fd`).map(fd => fs.readlinkSync(`/proc/${pid}/fd/${fd}`))
+  return links.filter(link => link.startsWith('socket:'))
+}
+
+/** Those of a port that a process has open. */
+function socketsOf(pid: number, port: number): Socket[] {
+  const links = openSockets(pid)
+  return socketsAt(port).filter(({ inode }) => links.includes(`socket:[${inode}]`))
+}
+
+/** How many connections to a port a process has open, whatever their state. */
+export function connectionsOf(pid: number, port: number): number {
+  return socketsOf(pid, port).filter(({ state }) => state !== State.listen).length
+}
+
+/** How many sockets that listen at a port a process has open. */
+export function listenersOf(pid: number, port: number): number {
+  return socketsOf(pid, port).filter(({ state }) => state === State.listen).length
 }
 
 /** Hundredths of a second that a process has run. */

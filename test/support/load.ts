@@ -1,6 +1,6 @@
 /** Clients that ask again and again, and what became of each request. */
 import http from 'node:http'
-import { type Outcome, type Reply, request } from './client.js'
+import { type Outcome, outcomeOf, type Reply, request } from './client.js'
 
 export interface Load {
   counts: Record<Outcome, number>
@@ -42,9 +42,7 @@ export function load(url: string, { clients, keepAlive, path = '/', host, right 
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException
         note(`${code} ${message}`)
-        if (code === 'ECONNREFUSED') counts.refused++
-        else if (code === 'ECONNRESET') counts[message === 'socket hang up' ? 'cut' : 'reset']++
-        else counts.other++
+        counts[outcomeOf(error)]++
       }
     }
   }

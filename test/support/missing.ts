@@ -1,4 +1,5 @@
 /** Tests of what not every machine has: they say so in a line where it is missing, and fail where it must not be (CI). */
+import { spawnSync } from 'node:child_process'
 import type { Context } from 'mocha'
 
 /**
@@ -18,3 +19,9 @@ export const BROWSER = 'LOOKOUT_TESTS_BROWSER'
 
 /** What to say where root is needed, and we are not. */
 export const notRoot = (): string | undefined => (process.getuid?.() === 0 ? undefined : 'root is needed')
+
+/** What to say where no network namespace can be made. */
+export function noNetwork(): string | undefined {
+  const { status } = spawnSync('unshare', ['--net', 'ip', 'link', 'set', 'lo', 'up'])
+  return status === 0 ? undefined : 'a network namespace is needed: root, unshare and ip'
+}
