@@ -3,9 +3,10 @@ import type http from 'node:http'
 import type net from 'node:net'
 import type { Busy } from './busy.js'
 import { now } from './clock.js'
-import { type Connection, Connections, ENDED, isHttp, SILENT } from './connections.js'
+import { type Connection, Connections, ENDED, isHttp, SILENT, SPARED } from './connections.js'
 import { holds } from './hold.js'
 import type { Overlooked } from './overlooked.js'
+import { posix } from './posix.js'
 import { Field, type Slot } from './stats.js'
 
 /** ms within which a new connection may be expected to send its request, when the app is to stop. */
@@ -112,13 +113,20 @@ export class Activity {
   #end(connection: Connection, atOnce = false): boolean {
     const time = now()
     const fresh = connection._httpMessage === undefined && time - this.#connections.acceptedAt < FIRST_DATA
-    if (fresh && !atOnce) return false
+    if (!atOnce && (fresh || hasJustSent(connection))) return false
     if (connection[ENDED] === undefined) {
       connection[ENDED] = time
       connection.end()
     } else if (time - connection[ENDED] > LINGER) connection.destroy()
     return connection.destroyed
   }
+}
+
+/** Whether a request has come that is not read yet. One look is enough: it is read before the next step. */
+function hasJustSent(connection: Connection): boolean {
+  if (connection[SPARED]) return false
+  connection[SPARED] = true
+  return posix.readable(connection._handle?.fd ?? -1) > 0
 }
 
 /** What the app holds itself awake for. */

@@ -14,6 +14,7 @@ import { Field, type Slot } from './stats.js'
 const SERVER = Symbol('lookout.server')
 export const ENDED = Symbol('lookout.ended')
 export const SILENT = Symbol('lookout.silent')
+export const SPARED = Symbol('lookout.spared')
 
 /** With Node's own count of its connections. */
 type Server = net.Server & { [SERVER]?: true; _connections: number }
@@ -27,8 +28,12 @@ export type Connection = net.Socket & {
    * null once it is, undefined until there was a request.
    */
   _httpMessage?: http.ServerResponse | null
+  /** Node's own, with the descriptor; null once it is closed. */
+  _handle?: { fd?: number } | null
   /** ms, monotonic: when we ended it. */
   [ENDED]?: number
+  /** Whether we have looked for a request that is not read yet, before we end it. */
+  [SPARED]?: true
   /** ms, monotonic: when it was first seen without a byte received. */
   [SILENT]?: number
 }

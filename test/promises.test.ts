@@ -5,6 +5,7 @@ import { expect } from 'chai'
 import { outcome, request } from './support/client.js'
 import { connectionsTo, waiting } from './support/kernel.js'
 import { childrenOf, fixture, isAlive, Lookout, temporaryFolder, until } from './support/lookout.js'
+import { connect } from './support/program.js'
 import { quieted } from './support/stats-file.js'
 import { random, Tally } from './support/tally.js'
 
@@ -83,6 +84,22 @@ describe('promise 1: no connection is lost', () => {
     expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
     await Promise.all(requests)
     expect(tally.counts).to.deep.equal({ ok: 40 })
+  })
+
+  it('by stopping: a request that has come over a kept connection is answered, though it was not read yet', async () => {
+    const lookout = await Lookout.start([fixture('stopping.js')])
+    const { socket, got, closed } = connect(lookout.port)
+    const ask = () => socket.write('GET / HTTP/1.1\r\nHost: app\r\n\r\n')
+    ask()
+    await until('the first answer', () => got().endsWith('hello'))
+    const busy = request(lookout.url, '/busy?700')
+    await until('the worker is busy', () => lookout.stdout.includes('busy begins'))
+    lookout.signal('SIGTERM')
+    await lookout.line(/ends: stopped/)
+    ask()
+    expect((await busy).body).to.equal('busy')
+    expect((await closed).match(/hello/g)).to.have.length(2)
+    expect(await lookout.ended).to.deep.equal({ code: 0, signal: null })
   })
 })
 
