@@ -36,6 +36,11 @@ export class Changes {
     }
   }
 
+  /** Remembers how all of them are now: a try that has failed was of these, and may have written beside them. */
+  renew(): void {
+    for (const file of this.#stamps.keys()) this.#stamps.set(file, stamp(file))
+  }
+
   /** Whether a file differs from what was noted. */
   any(): boolean {
     for (const [file, before] of this.#stamps) if (stamp(file) !== before) return true

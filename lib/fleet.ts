@@ -131,6 +131,7 @@ export class Fleet {
     const at = place === '' ? '' : ` at ${place}`
     const cause = fault ? `: ${fault.message.split('\n', 1)[0]}` : ''
     this.#failure = { what, ...fault, output: worker.output }
+    this.#changes.renew() // else what has changed once would be a reason for every try after that
     this.#changes.note(filesIn(fault?.stack ?? ''))
     this.board.add({ failures: 1 })
     if (readyAt === undefined) this.board.write({ bootError: `${what}${at}${cause}` })

@@ -2,27 +2,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { expect } from 'chai'
+import { app, boots, COUNT, GOOD, THROWS } from './support/app.js'
 import { request } from './support/client.js'
 import { fixture, Lookout, temporaryFolder, until } from './support/lookout.js'
 
-const GOOD = "require('node:http').createServer((request, response) => response.end('fixed')).listen(3000)\n"
-const THROWS = "console.log('\\u001b[31mreading\\u001b[0m config')\nthrow new Error('no <database>')\n"
-
-/** An app of that text, in a folder of its own. */
-function app(text: string, name = 'app.js'): string {
-  const file = path.join(temporaryFolder(), name)
-  fs.writeFileSync(file, text)
-  return file
-}
-
 const html = { headers: { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' } }
-
-/** How often the app was started, by the marks that it leaves. */
-function boots(file: string): number {
-  return fs.existsSync(`${file}.boots`) ? fs.readFileSync(`${file}.boots`, 'utf8').length : 0
-}
-
-const COUNT = "require('node:fs').appendFileSync(__filename + '.boots', '.');"
 
 describe('promise 4: a broken app never spins', () => {
   it('shows a browser the message, the stack and what it wrote', async () => {
@@ -63,7 +47,7 @@ describe('promise 4: a broken app never spins', () => {
     const lookout = await Lookout.start([file])
     const end = Date.now() + 10_000
     while (Date.now() < end) expect((await request(lookout.url)).status).to.equal(503)
-    expect(boots(file)).to.be.within(3, 6)
+    expect(boots(file).length).to.be.within(3, 6)
     expect(lookout.count(/wakes/)).to.equal(1)
     fs.writeFileSync(file, GOOD)
     expect((await request(lookout.url)).body).to.equal('fixed')
@@ -74,9 +58,9 @@ describe('promise 4: a broken app never spins', () => {
     const lookout = await Lookout.start(['--idle', '1500ms', file])
     await request(lookout.url)
     await lookout.rests()
-    expect(boots(file)).to.equal(1)
+    expect(boots(file).length).to.equal(1)
     expect((await request(lookout.url)).status).to.equal(503)
-    expect(boots(file)).to.equal(2)
+    expect(boots(file).length).to.equal(2)
   })
 
   for (const [what, text, name] of [
@@ -134,6 +118,17 @@ describe('promise 4: a broken app never spins', () => {
     expect(body).to.contain('did not listen within 400 ms')
   })
 
+  it('gives up on one that does not, and writes beside itself: that is no change that promises anything', async () => {
+    const made = "require('node:fs').writeFileSync(__filename + process.pid, '');"
+    const file = app(`${COUNT}${made}setInterval(() => {}, 1000)\n`)
+    const lookout = await Lookout.start(['--boot-timeout', '400ms', file])
+    expect((await request(lookout.url)).status).to.equal(503)
+    expect(boots(file).length).to.equal(1)
+    fs.appendFileSync(file, '// another try, which is no better\n')
+    expect((await request(lookout.url)).status).to.equal(503)
+    expect(boots(file).length).to.equal(2)
+  })
+
   it('backs off from an app whose workers crash at once', async function () {
     this.timeout(30_000)
     const file = app(`${COUNT}${GOOD}setImmediate(() => process.exit(1))\n`)
@@ -143,7 +138,7 @@ describe('promise 4: a broken app never spins', () => {
     expect(body).to.contain('exited with code 1 after')
     const end = Date.now() + 5000
     while (Date.now() < end) await request(lookout.url).catch(() => {})
-    expect(boots(file)).to.be.within(3, 8)
+    expect(boots(file).length).to.be.within(3, 8)
     expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
   })
 
