@@ -1,24 +1,9 @@
 /** A worker without room leaves connections in the queue: for its peers, or until it has some. */
-import http from 'node:http'
 import { expect } from 'chai'
 import { type Reply, request } from './support/client.js'
 import { waiting } from './support/kernel.js'
-import { cleanups, fixture, Lookout, until } from './support/lookout.js'
-
-/** So many connections at once, which stay open; each with the one request it makes. */
-function hold(url: string, count: number): { agent: http.Agent; replies: Reply[]; errors: Error[] } {
-  const agent = new http.Agent({ keepAlive: true, maxSockets: count })
-  cleanups.push(() => agent.destroy())
-  const replies: Reply[] = []
-  const errors: Error[] = []
-  for (let index = 0; index < count; index++) {
-    request(url, '/', { agent }).then(
-      reply => replies.push(reply),
-      error => errors.push(error),
-    )
-  }
-  return { agent, replies, errors }
-}
+import { hold } from './support/load.js'
+import { fixture, Lookout, until } from './support/lookout.js'
 
 const countBy = (replies: Reply[]): number[] => {
   const bodies = replies.map(({ body }) => body)

@@ -1,25 +1,10 @@
 /** Statistics in shared memory: stats.ts and board.ts, by themselves. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import fs from 'node:fs'
-import path from 'node:path'
 import { expect } from 'chai'
 import { Board, makeBoard } from '../lib/board.js'
 import { Field, Stats } from '../lib/stats.js'
-import { cleanups, MARK, ROOT } from './support/lookout.js'
-
-/** Another process, which has `fd` as 3, runs this script, and has said something. */
-async function another(fd: number, script: string): Promise<ChildProcess> {
-  const [name, value] = MARK.split('=') as [string, string]
-  const child = spawn(process.execPath, ['--eval', script], {
-    cwd: path.join(ROOT, 'dist/lib'),
-    env: { ...process.env, [name]: value },
-    stdio: ['ignore', 'pipe', 'inherit', fd],
-  })
-  cleanups.push(() => void child.kill('SIGKILL'))
-  await once(child.stdout!, 'data')
-  return child
-}
+import { cleanups } from './support/lookout.js'
+import { readWhileWritten } from './support/torn.js'
 
 describe('stats', () => {
   let stats: Stats
@@ -47,25 +32,9 @@ describe('stats', () => {
   })
 
   it('never show half of what is written: 1,000,000 reads against a writer', async () => {
-    const writer = await another(
-      stats.fd,
-      `const { Stats } = require('./stats.js')
-      const stats = new Stats(4, 3)
-      for (let i = 1; ; i++) {
-        stats.write(1, { requests: i, accepted: i, backlog: i, rss: i, heap: i })
-        if (i === 1000) fs.writeSync(1, 'goes')
-      }`,
-    )
-    const seen = new Set<number>()
-    let torn = 0
-    for (let reads = 0; reads < 1_000_000; reads++) {
-      const { requests, accepted, backlog, rss, heap } = stats.read(1)
-      if (requests !== accepted || requests !== backlog || requests !== rss || requests !== heap) torn++
-      seen.add(requests)
-    }
-    writer.kill('SIGKILL')
+    const { torn, seen } = await readWhileWritten(stats, 1_000_000)
     expect(torn).to.equal(0)
-    expect(seen.size).to.be.above(1000)
+    expect(seen).to.be.above(1000)
   }).timeout(60_000)
 
   it("are nobody's while they were never seen whole, and whole again with the next that is written", () => {

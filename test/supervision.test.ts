@@ -2,29 +2,14 @@
 import fs from 'node:fs'
 import net from 'node:net'
 import { expect } from 'chai'
+import { awake, readied, spin } from './support/awake.js'
 import { request } from './support/client.js'
 import { failures, load } from './support/load.js'
 import { fixture, isAlive, Lookout, temporaryFolder, until } from './support/lookout.js'
 import { readStats, rewritten } from './support/stats-file.js'
 
-/** Awake, with that many workers ready. */
-async function pool(workers: number, options: string[]): Promise<Lookout> {
-  const lookout = await Lookout.start(['-w', `${workers}`, ...options, fixture('plain.js')])
-  await request(lookout.url)
-  await ready(lookout, workers)
-  return lookout
-}
-
-/** How many workers have become ready since the start. */
-function readied(lookout: Lookout): number {
-  return lookout.count(/worker \d+ pid \d+ ready/)
-}
-
-async function ready(lookout: Lookout, count: number): Promise<void> {
-  await until(`${count} workers ready`, () => readied(lookout) >= count).catch(error => {
-    throw new Error(`${error.message}; it said:\n${lookout.stderr}`)
-  })
-}
+/** plain.js, awake, with that many workers ready. */
+const pool = (workers: number, options: string[]) => awake(workers, [...options, fixture('plain.js')])
 
 describe('workers that die under load', () => {
   for (const keepAlive of [true, false]) {
@@ -38,7 +23,7 @@ describe('workers that die under load', () => {
         process.kill(victim!, 'SIGKILL')
         await until('gone', () => !isAlive(victim!))
         await until('whole again', () => lookout.workers.length === 4, 30_000)
-        await ready(lookout, 4 + kills)
+        await readied(lookout, 4 + kills)
       }
       const counts = await clients.stop()
       expect(counts.refused, clients.errors.join('\n')).to.equal(0)
@@ -53,7 +38,7 @@ describe('workers that die under load', () => {
     await until('requests', () => clients.counts.ok > 50)
     const before = clients.counts.ok
     for (const pid of lookout.workers) process.kill(pid, 'SIGKILL')
-    await ready(lookout, 8)
+    await readied(lookout, 8)
     await until('requests', () => clients.counts.ok > before + 50)
     const counts = await clients.stop()
     expect(counts.refused, clients.errors.join('\n')).to.equal(0)
@@ -73,7 +58,7 @@ describe('the watchdog', () => {
     await until('gone', () => !isAlive(spun))
     expect(performance.now() - since, 'ms').to.be.below(2000 + 1000)
     await lookout.line(/worker \d+ pid \d+ hangs: its event loop has not turned for 2 s/)
-    await ready(lookout, 3)
+    await readied(lookout, 3)
     expect(failures(await clients.stop()), clients.errors.join('\n')).to.equal(0)
     expect(lookout.workers.length).to.equal(2)
   })
@@ -106,13 +91,6 @@ describe('the watchdog', () => {
   })
 })
 
-/** Has a worker loop for ever: its pid. */
-async function spin(lookout: Lookout): Promise<number> {
-  const pid = Number((await request(lookout.url, '/spin')).body)
-  expect(lookout.workers).to.include(pid)
-  return pid
-}
-
 describe('workers that are due', () => {
   it('after --max-use requests, without a failure', async () => {
     const lookout = await pool(2, ['--max-use', '200'])
@@ -124,7 +102,7 @@ describe('workers that are due', () => {
   it('by --max-rss', async () => {
     const lookout = await pool(1, ['--max-rss', '1M'])
     await lookout.line(/worker 0 pid \d+ is replaced: it uses \d+ MB/)
-    await ready(lookout, 2)
+    await readied(lookout, 2)
   })
 
   it('by --max-lifetime', async () => {
@@ -174,10 +152,10 @@ describe('what an app sends its master by mistake', () => {
     )
     const lookout = await Lookout.start(['-w', '2', file])
     await request(lookout.url)
-    await ready(lookout, 2)
+    await readied(lookout, 2)
     const { master } = lookout
     await request(lookout.url, '/boom').catch(() => {})
-    await ready(lookout, 3)
+    await readied(lookout, 3)
     expect(lookout.master).to.equal(master)
     expect((await request(lookout.url)).body).to.equal('fine')
   })

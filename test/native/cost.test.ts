@@ -2,17 +2,11 @@
 
 import fs from 'node:fs'
 import { expect } from 'chai'
+import { memoryOf } from '../support/kernel.js'
 import { until } from '../support/lookout.js'
 import { asBuilt, FINE, once, Resting } from './resting.js'
 
 const read = (pid: number, file: string) => fs.readFileSync(`/proc/${pid}/${file}`, 'utf8')
-
-/** kB, by the kernel's own count of its pages. */
-function memoryOf(pid: number): { rss: number; anonymous: number } {
-  const rollup = read(pid, 'smaps_rollup')
-  const kilobytes = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB$`, 'm').exec(rollup)?.[1])
-  return { rss: kilobytes('Rss'), anonymous: kilobytes('Anonymous') }
-}
 
 /** Whatever would move if it did anything: its time in clock ticks, and how often it went to sleep or was interrupted. */
 function activityOf(pid: number): string {

@@ -70,3 +70,21 @@ export function ticks(pid: number): number {
     .split(' ')
   return Number(fields[11]) + Number(fields[12])
 }
+
+/** kB, by the kernel's own count of its pages. */
+export function memoryOf(pid: number): { rss: number; anonymous: number } {
+  const rollup = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')
+  const kilobytes = (name: string) => Number(new RegExp(`^${name}: +(\\d+) kB$`, 'm').exec(rollup)?.[1])
+  return { rss: kilobytes('Rss'), anonymous: kilobytes('Anonymous') }
+}
+
+/** The descriptors of a process, and what each is of: socket:[1234]. */
+export function descriptorsOf(pid: number): { fd: number; of: string }[] {
+  return fs.readdirSync(`/proc/${pid}/fd`).flatMap(fd => {
+    try {
+      return [{ fd: Number(fd), of: fs.readlinkSync(`/proc/${pid}/fd/${fd}`) }]
+    } catch {
+      return [] // closed meanwhile
+    }
+  })
+}

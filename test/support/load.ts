@@ -1,6 +1,7 @@
 /** Clients that ask again and again, and what became of each request. */
 import http from 'node:http'
 import { type Outcome, outcomeOf, type Reply, request } from './client.js'
+import { cleanups } from './lookout.js'
 
 export interface Load {
   counts: Record<Outcome, number>
@@ -66,4 +67,19 @@ function ok({ status }: Reply): boolean {
 /** Requests that failed, whichever way. */
 export function failures({ ok: _, ...others }: Record<Outcome, number>): number {
   return Object.values(others).reduce((sum, count) => sum + count, 0)
+}
+
+/** So many connections at once, which stay open; each with the one request it makes. */
+export function hold(url: string, count: number, path = '/'): { agent: http.Agent; replies: Reply[]; errors: Error[] } {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: count })
+  cleanups.push(() => agent.destroy())
+  const replies: Reply[] = []
+  const errors: Error[] = []
+  for (let index = 0; index < count; index++) {
+    request(url, path, { agent }).then(
+      reply => replies.push(reply),
+      error => errors.push(error),
+    )
+  }
+  return { agent, replies, errors }
 }
