@@ -1,0 +1,78 @@
+/** What lookout itself costs, whatever its masters do. */
+import { expect } from 'chai'
+import { awake } from '../support/awake.js'
+import { request } from '../support/client.js'
+import { fault } from '../support/faults.js'
+import { Folder } from '../support/folder.js'
+import { descriptorsOf, memoryOf, ticks, waiting } from '../support/kernel.js'
+import { childrenOf, fixture, isAlive, type Lookout, until } from '../support/lookout.js'
+
+/** Apps that are woken in turn: one is not woken more than ten times a second. */
+const APPS = ['one', 'two', 'three', 'four']
+
+/** ms of wakes. */
+const WAKING = 20_000
+
+/** A connection waits for a master that is stopped, as are its workers: ms of CPU time that lookout takes in 10 s. */
+async function stuck(): Promise<number> {
+  const lookout = await awake(1, [fixture('plain.js')])
+  const pids = [lookout.master!, ...lookout.workers]
+  for (const pid of pids) process.kill(pid, 'SIGSTOP')
+  const waits = request(lookout.url)
+  await until('it waits', () => waiting(lookout.port) === 1)
+  const before = ticks(lookout.pid)
+  const end = performance.now() + 10_000
+  await until('10 s', () => performance.now() > end, 11_000)
+  const took = 10 * (ticks(lookout.pid) - before)
+  expect(waiting(lookout.port)).to.equal(1)
+  for (const pid of pids) process.kill(pid, 'SIGCONT')
+  expect((await waits).body).to.equal('hello')
+  return took
+}
+
+/** What it has, when everybody rests. */
+async function costOf(lookout: Lookout): Promise<object> {
+  await until('all rest', () => childrenOf(lookout.pid).length === 0)
+  await until('it sleeps', () => ticks(lookout.pid) >= 0 && isAlive(lookout.pid))
+  return { ...memoryOf(lookout.pid), descriptors: descriptorsOf(lookout.pid) }
+}
+
+/** Wakes of real apps: how many, and what lookout has after the first ones and the last. */
+async function woken(): Promise<{ wakes: number; before: object; after: object }> {
+  const folder = await Folder.make()
+  folder.configure(Object.fromEntries(APPS.map(name => [name, { script: 'app.js' }])), { defaults: { idle: '10ms' } })
+  const lookout = await folder.up()
+  const urls = APPS.map(name => folder.url(name))
+  const wake = async (url: string, index: number) => {
+    const said = new RegExp(`: ${APPS[index]} rests$`)
+    const rested = lookout.count(said)
+    expect((await request(url)).body).to.equal('hello')
+    await until('it rests again', () => lookout.count(said) > rested)
+  }
+  await Promise.all(urls.map(wake))
+  const before = await costOf(lookout)
+  const end = performance.now() + WAKING
+  await Promise.all(
+    urls.map(async (url, index) => {
+      while (performance.now() < end) await wake(url, index)
+    }),
+  )
+  return { wakes: lookout.count(/: wakes /), before, after: await costOf(lookout) }
+}
+
+describe('the cost of rest', () => {
+  fault(
+    20,
+    'rest beside a hung master; wake after wake',
+    'at most 10 ms of CPU in 10 s; RSS and fds flat',
+    async () => {
+      const took = await stuck()
+      expect(took, 'ms').to.be.at.most(10)
+      const { wakes, before, after } = await woken()
+      expect(after).to.deep.equal(before)
+      expect(wakes).to.be.above(50)
+      const { rss, descriptors } = after as { rss: number; descriptors: object[] }
+      return `${took} ms in 10 s; ${rss} kB and ${descriptors.length} descriptors before and after ${wakes} wakes`
+    },
+  )
+})

@@ -1,0 +1,152 @@
+/** Shared memory in the hands of others: what an app does to the statistics is nobody else's harm. */
+import { spawn } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
+import { expect } from 'chai'
+import { Stats } from '../../lib/stats.js'
+import { app } from '../support/app.js'
+import { awake } from '../support/awake.js'
+import { request } from '../support/client.js'
+import { fault } from '../support/faults.js'
+import { descriptorsOf } from '../support/kernel.js'
+import { cleanups, isAlive, Lookout, ROOT, temporaryFolder, until } from '../support/lookout.js'
+import { skipWithout } from '../support/missing.js'
+import { readStats } from '../support/stats-file.js'
+import { cannotTrace, trace } from '../support/strace.js'
+import { readWhileWritten } from '../support/torn.js'
+
+/** An app that has found its statistics. */
+const FOUND = `const fs = require('node:fs')
+const fd = fs.readdirSync('/proc/self/fd').map(Number).find(fd => {
+  try { return fs.readlinkSync('/proc/self/fd/' + fd).startsWith('/memfd:lookout-stats') } catch { return false }
+})
+`
+
+/** At /cut, what becomes of each attempt to change their length. */
+const CUTS = `${FOUND}
+const attempts = [0, 1, 4096, 2 ** 20].flatMap(length => [
+  () => fs.ftruncateSync(fd, length),
+  () => fs.truncateSync('/proc/self/fd/' + fd, length),
+])
+require('node:http').createServer((request, response) => {
+  if (request.url !== '/cut') return response.end('hello')
+  response.end(JSON.stringify(attempts.map(attempt => {
+    try { attempt() } catch (error) { return error.code }
+    return 'done'
+  })))
+}).listen(3000)
+`
+
+/** Writes random bytes into all slots, its own and the others', with pids that are not to be signalled. */
+const SCRIBBLES = `${FOUND}
+const { posix } = require(${JSON.stringify(path.join(ROOT, 'dist/lib/posix.js'))})
+const memory = posix.mmap(fd, 256 * 128)
+const [bytes, words] = [new Uint8Array(memory), new Float64Array(memory)]
+const pids = [1, -1, Number(process.env.STRANGER), -Number(process.env.STRANGER)]
+setInterval(() => {
+  require('node:crypto').randomFillSync(bytes)
+  for (let slot = 0; slot < 256; slot++) words[slot * 16 + 8] = pids[slot % pids.length]
+}, 1)
+require('node:http').createServer((request, response) => response.end('hello')).listen(3000)
+`
+
+/** The calls that send signals, and the pids that they name: a number, or a pidfd as strace decodes it. */
+const SENDS = 'kill,tkill,tgkill,pidfd_send_signal,rt_sigqueueinfo,rt_tgsigqueueinfo'
+const TARGET = /\b(?:tg|t)?kill\((-?\d+)|\bpidfd_send_signal\(\d+<pid:(\d+)>|\brt_\w+\((\d+)/
+
+/** What a worker is said to be that must be a number in its range. */
+const COUNTERS = ['requests', 'connections', 'accepted', 'inFlight', 'backlog', 'rss', 'heap'] as const
+
+/** Who is no child of lookout's. */
+function stranger(): number {
+  const child = spawn('sleep', ['1000'], { stdio: 'ignore', detached: true })
+  cleanups.push(() => void child.kill('SIGKILL'))
+  return child.pid!
+}
+
+/** What the statistics file says of each worker: how many numbers were looked at. */
+function checkStats(file: string): number {
+  const { workers } = readStats(file)
+  for (const worker of workers) {
+    for (const name of COUNTERS) expect(worker[name], name).to.be.within(0, Number.MAX_SAFE_INTEGER)
+    expect(worker.utilization).to.be.within(0, 1)
+    expect(worker.status).to.be.within(0, 255)
+    expect(Date.parse(worker.startedAt)).to.be.within(Date.now() - 60_000, Date.now())
+  }
+  return workers.length * (COUNTERS.length + 2)
+}
+
+describe('hostile statistics', () => {
+  fault(26, 'the statistics truncated', 'EPERM, no SIGBUS', async () => {
+    const lookout = await awake(2, [app(CUTS)])
+    const codes: string[] = JSON.parse((await request(lookout.url, '/cut')).body)
+    for (const pid of [lookout.pid, lookout.master!, ...lookout.workers]) {
+      for (const { fd } of descriptorsOf(pid).filter(({ of }) => of.startsWith('/memfd:lookout'))) {
+        for (const length of [0, 2 ** 20]) {
+          try {
+            fs.truncateSync(`/proc/${pid}/fd/${fd}`, length)
+            codes.push('done')
+          } catch (error) {
+            codes.push((error as NodeJS.ErrnoException).code!)
+          }
+        }
+      }
+    }
+    expect(codes).to.have.length.above(15)
+    expect(codes).to.deep.equal(codes.map(() => 'EPERM'))
+    for (let count = 0; count < 100; count++) expect((await request(lookout.url)).body).to.equal('hello')
+    expect(lookout.count(/killed by signal/), lookout.stderr).to.equal(0)
+    expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
+    return `${codes.length} of ${codes.length} attempts EPERM, of the worker and of others; nobody died`
+  })
+
+  fault(
+    27,
+    'random bytes in the statistics; pid 1, -1, a stranger',
+    '0 signals to others, counters in range',
+    async function () {
+      skipWithout(this, cannotTrace())
+      const pid = stranger()
+      const file = path.join(temporaryFolder(), 'stats.json')
+      const options = ['--watchdog', '400ms', '--max-use', '1000', '--max-rss', '300M', '--max-lifetime', '2s']
+      const args = ['-w', '3', ...options, '--stats-file', file, '--idle', '10s', '--grace', '2s', app(SCRIBBLES)]
+      const lookout = await Lookout.start(args, { env: { STRANGER: `${pid}` } })
+      const traced = await trace(lookout.pid, '-e', `trace=${SENDS}`, '-e', 'signal=none', '--decode-fds=pidfd')
+      expect((await request(lookout.url)).body).to.equal('hello')
+      let checked = 0
+      const end = performance.now() + 6000
+      await until('6 s of it', async () => {
+        expect((await request(lookout.url)).body).to.equal('hello')
+        if (fs.existsSync(file)) checked += checkStats(file)
+        return performance.now() > end
+      })
+      lookout.signal('SIGUSR1')
+      await lookout.line(/^master \d+: \{"name"/m)
+      expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
+      await traced.detach()
+      const lines = traced.lines()
+      const own = new Set(lines.map(line => Number.parseInt(line, 10)))
+      const targets = lines.flatMap(line => {
+        const [, ...named] = TARGET.exec(line) ?? []
+        return named.filter(Boolean).map(Number)
+      })
+      const sent = lines.filter(line => new RegExp(`\\b(${SENDS.replaceAll(',', '|')})\\(`).test(line))
+      expect(targets.length, 'each was understood').to.equal(sent.length)
+      expect(targets.length).to.be.above(0)
+      expect(targets.filter(target => !own.has(Math.abs(target)) || target === -1)).to.deep.equal([])
+      expect(own.has(pid)).to.equal(false)
+      expect(isAlive(pid)).to.equal(true)
+      expect(checked).to.be.above(100)
+      return `${targets.length} signals, all to its own; ${checked.toLocaleString('en')} numbers read, all in range`
+    },
+  )
+
+  fault(28, 'torn reads: a writer against 1,000,000 reads', '0 impossible values', async () => {
+    const stats = new Stats(4)
+    cleanups.push(() => fs.closeSync(stats.fd))
+    const { torn, seen } = await readWhileWritten(stats, 1_000_000)
+    expect(torn).to.equal(0)
+    expect(seen).to.be.above(1000)
+    return `${torn} of 1,000,000, which saw ${seen.toLocaleString('en')} different moments`
+  })
+})
