@@ -9,14 +9,17 @@ import net from 'node:net'
 import { Duplex } from 'node:stream'
 import { now } from './clock.js'
 import { heard, type Known } from './gateway-known.js'
-import { Came, hostOf } from './handoff.js'
+import { Came, hostFields, hostOf, oneHost } from './handoff.js'
 import { hold } from './hold.js'
 import { Control, posix, type Watch } from './posix.js'
 import { counts } from './rules.js'
 import { RAW } from './sockets.js'
 
-/** Bytes of a request's head at most, as Node itself has it. */
+/** Bytes of a request's head at most, as Node itself has it: it counts the target, names and values. */
 const HEAD = 16_384
+
+/** The same, with all that is between those. */
+const MOST = 4 * HEAD
 
 /** ms that a client has for the head of its first request, and that an app has to take a connection. */
 const PATIENCE = 10_000
@@ -43,7 +46,8 @@ const pages = http.createServer(
   (request, response) => {
     const seen = routeOf(request)
     if (typeof seen === 'object') return answerFor(seen, request, response)
-    if (byHost.has(hostOf(request))) return refuse(response, 400, 'That is no request for one host.\n')
+    if (hostFields(request) > 1 || byHost.has(hostOf(request)))
+      return refuse(response, 400, 'That is no request for one host.\n')
     const { answer } = require('./gateway-site.js') as typeof import('./gateway-site.js') // most connections are handed over
     answer(request, response, known, asRaw)
   },
@@ -115,12 +119,13 @@ class Arrival {
     if (this.#state !== 'reading') return
     let bytes: Buffer | undefined
     try {
-      bytes = posix.peek(this.fd, HEAD + 1)
+      bytes = posix.peek(this.fd, (this.#seen > HEAD ? MOST : HEAD) + 1)
     } catch {
       return this.#end() // a reset
     }
     if (bytes === undefined) return
-    if (bytes.length <= this.#seen) return this.#end() // it has closed its side before its head was whole
+    if (bytes.length === 0) return this.#end()
+    if (bytes.length === this.#seen) return this.#decide('ours') // it has closed its side before its head was whole
     this.#seen = bytes.length
     this.#state = 'parsing'
     posix.control(this.#watch, Control.stop)
@@ -129,7 +134,7 @@ class Arrival {
 
   #decide(seen: Seen): void {
     if (this.#state === 'done') return
-    if (seen === 'more' && this.#seen <= HEAD) {
+    if (seen === 'more' && this.#seen <= MOST) {
       this.#state = 'reading'
       posix.setsockopt(this.fd, posix.SOL_SOCKET, posix.SO_RCVLOWAT, this.#seen + 1) // else what is there would wake us again
       return posix.control(this.#watch, Control.start)
@@ -235,19 +240,8 @@ function parse(bytes: Buffer, app?: Known): Promise<Seen> {
 }
 
 function routeOf(request: http.IncomingMessage): Seen {
-  const app = byAddress.get(request.socket) ?? named(request)
+  const app = byAddress.get(request.socket) ?? byHost.get(oneHost(request) ?? '')
   return app ? { app, wakes: counts(request, app.rules ?? {}) } : 'ours'
-}
-
-/** One host, alike wherever it is said. */
-function named(request: http.IncomingMessage): Known | undefined {
-  const { rawHeaders, url = '' } = request
-  const hosts = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host')
-  const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)?.[1]
-  const host = hostOf(request)
-  const app = byHost.get(host)
-  if (hosts.length !== 1) return undefined
-  return absolute !== undefined && hostOf({ headers: { host: absolute } }) !== host ? undefined : app
 }
 
 /** Whether an app is awake, and takes connections. */

@@ -72,7 +72,7 @@ function guard(server: Guarded, hosts: Set<string>): void {
   server.emit = function (this: net.Server, event: string, ...args: unknown[]): boolean {
     if (!REQUESTS.includes(event)) return emit.call(this, event, ...args)
     const request = args[0] as http.IncomingMessage
-    if (!(request.socket as Handed)[HANDED] || hosts.has(hostOf(request))) return emit.call(this, event, ...args)
+    if (!(request.socket as Handed)[HANDED] || hosts.has(oneHost(request) ?? '')) return emit.call(this, event, ...args)
     misdirected(event, args[1])
     return true
   } as typeof server.emit
@@ -80,8 +80,30 @@ function guard(server: Guarded, hosts: Set<string>): void {
 
 /** The name that a request is for, in lower case, without a port. */
 export function hostOf({ headers }: Pick<http.IncomingMessage, 'headers'>): string {
-  const host = (headers.host ?? '').toLowerCase()
-  return host.replace(/:\d*$/, '').replace(/\.$/, '')
+  return nameOf(headers.host ?? '')
+}
+
+/** The same; undefined where it is for several: it says so twice, or its target is another's (RFC 9112, 3.2). */
+export function oneHost(request: http.IncomingMessage): string | undefined {
+  if (hostFields(request) > 1) return undefined
+  const { url = '' } = request
+  const host = hostOf(request)
+  const absolute = url.startsWith('/') ? undefined : /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(url)?.[1]
+  return absolute === undefined || nameOf(absolute) === host ? host : undefined
+}
+
+/** How many Host fields there are, of which `headers` has the first. */
+export function hostFields({ rawHeaders }: http.IncomingMessage): number {
+  let count = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const { [index]: name = '' } = rawHeaders
+    if (name.length === 4 && name.toLowerCase() === 'host') count++
+  }
+  return count
+}
+
+function nameOf(host: string): string {
+  return host.toLowerCase().replace(/:\d*$/, '').replace(/\.$/, '')
 }
 
 const TEXT = 'This connection is for another host: connect again.\n'
