@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import http from 'node:http'
-import net from 'node:net'
+import type net from 'node:net'
 import path from 'node:path'
 import { Readable } from 'node:stream'
 import { expect } from 'chai'
@@ -13,6 +13,7 @@ import { Folder } from './support/folder.js'
 import { ticks } from './support/kernel.js'
 import { failures, load } from './support/load.js'
 import { childrenOf, cleanups, type Lookout, ROOT, until } from './support/lookout.js'
+import { raw } from './support/raw.js'
 
 const EXPRESS = `const express = require('express')
 const { createHash } = require('node:crypto')
@@ -54,22 +55,8 @@ async function gateway(
 const named = (host: string) => ({ headers: { Host: host } })
 
 /** Everything that comes back for these bytes, until the connection ends. */
-function raw(port: number, parts: string[], pause = 0): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(port, '127.0.0.1')
-    cleanups.push(() => void socket.destroy())
-    let text = ''
-    socket.setEncoding('latin1').on('data', chunk => (text += chunk))
-    socket.on('error', reject)
-    socket.on('close', () => resolve(text))
-    const next = () => {
-      const part = parts.shift()
-      if (part === undefined) return
-      socket.write(part)
-      setTimeout(next, pause)
-    }
-    socket.on('connect', next)
-  })
+async function answer(port: number, parts: string[], pause = 0): Promise<string> {
+  return (await raw(port, parts, { pause })).text
 }
 
 const status = (text: string) => Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1])
@@ -164,11 +151,15 @@ describe('the gateway', () => {
   it('refuses a later request on the same connection that is for another host: 421', async () => {
     const { folder } = await gateway()
     const get = (host: string, more = '') => `GET / HTTP/1.1\r\nHost: ${host}\r\n${more}\r\n`
-    const text = await raw(folder.gateway, [get('shop.localhost'), get('shop.localhost'), get('blog.localhost')], 300)
+    const text = await answer(
+      folder.gateway,
+      [get('shop.localhost'), get('shop.localhost'), get('blog.localhost')],
+      300,
+    )
     expect(text.match(/HTTP\/1\.1 \d+/g)).to.deep.equal(['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 421'])
     const upgrade =
       'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'
-    const upgraded = await raw(folder.gateway, [get('shop.localhost'), get('blog.localhost', upgrade)], 300)
+    const upgraded = await answer(folder.gateway, [get('shop.localhost'), get('blog.localhost', upgrade)], 300)
     expect(upgraded.match(/HTTP\/1\.1 \d+/g)).to.deep.equal(['HTTP/1.1 200', 'HTTP/1.1 421'])
   })
 
@@ -206,11 +197,11 @@ describe('the gateway', () => {
 
   it('takes a head that comes byte by byte, and cuts off who sends none', async () => {
     const { folder } = await gateway()
-    const slow = raw(folder.gateway, [...'GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n'], 5)
+    const slow = answer(folder.gateway, [...'GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n'], 5)
     expect(await slow).to.match(/^HTTP\/1\.1 200 OK\r\n.*shop$/s)
     const [worker] = childrenOf(folder.app('lookout').master!)
     const before = ticks(worker!)
-    const silent = raw(folder.gateway, ['GET / HTTP/1.1\r\nHost: shop'])
+    const silent = answer(folder.gateway, ['GET / HTTP/1.1\r\nHost: shop'])
     expect(await silent).to.match(/^HTTP\/1\.1 408 /)
     expect(ticks(worker!) - before, 'it does not look again and again at half a head').to.be.below(200)
   })
@@ -235,7 +226,7 @@ describe('the gateway', () => {
       [head('GET / HTTP/1.1', `X: ${'a'.repeat(15_000)}`, 'Host: shop.localhost', close), 200],
       [head('GET / HTTP/1.0', 'Host: shop.localhost'), 200],
     ] as const) {
-      expect(status(await raw(folder.gateway, [...parts])), parts[0]!.slice(0, 200)).to.equal(expected)
+      expect(status(await answer(folder.gateway, [...parts])), parts[0]!.slice(0, 200)).to.equal(expected)
     }
   })
 

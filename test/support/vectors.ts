@@ -1,0 +1,457 @@
+/**
+ * What may be sent to an HTTP server, well-formed and not: after RFC 9110 (semantics) and RFC 9112 (HTTP/1.1, whose sections the
+ * groups name). Most are followed by a request for /next, so that where one ends can be seen by how the next begins.
+ */
+
+/** The host that all of them are for, but where it is the host that is tried. */
+export const HOST = 'shop.localhost'
+
+/** What is written; a pattern is something to wait for before the rest is written. */
+export type Part = string | RegExp
+
+export interface Vector {
+  name: string
+  send: Part[]
+  /** Is not to be cut: what Node answers depends on what it reads at once. */
+  isWhole: boolean
+}
+
+const ours = `Host: ${HOST}`
+const CHUNKED = 'Transfer-Encoding: chunked'
+
+/** Lines, each ended, and the empty one. */
+const head = (...lines: string[]) =>
+  lines
+    .map(line => `${line}\r\n`)
+    .join('')
+    .concat('\r\n')
+
+/** The request that follows. */
+const NEXT = head('GET /next HTTP/1.1', ours, 'Connection: close')
+
+const get = (...headers: string[]) => head('GET / HTTP/1.1', ours, ...headers)
+const post = (...headers: string[]) => head('POST / HTTP/1.1', ours, ...headers)
+const line = (text: string) => head(text, ours)
+const hosts = (...values: string[]) => head('GET / HTTP/1.1', ...values.map(value => `Host: ${value}`))
+const length = (value: string) => `${post(`Content-Length: ${value}`)}hello`
+const coding = (...values: string[]) =>
+  `${post(...values.map(value => `Transfer-Encoding: ${value}`))}5\r\nhello\r\n0\r\n\r\n`
+const chunks = (text: string) => post(CHUNKED) + text
+
+/** A request, which another follows. */
+const followed = (vectors: Record<string, string>): Record<string, Part[]> =>
+  Object.fromEntries(Object.entries(vectors).map(([name, text]) => [name, [text, NEXT]]))
+
+/** A request, which nothing follows. */
+const alone = (vectors: Record<string, string>): Record<string, Part[]> =>
+  Object.fromEntries(Object.entries(vectors).map(([name, text]) => [name, [text]]))
+
+/** A group of its own. */
+const WHOLE = 'what follows at once'
+
+const GROUPS: Record<string, Record<string, Part[]>> = {
+  'message format (9112, 2)': {
+    ...followed({
+      'a request': get(),
+      'with a body': `${post('Content-Length: 5')}hello`,
+      'bare LF at every line': `GET / HTTP/1.1\n${ours}\n\n`,
+      'bare LF after the request line': `GET / HTTP/1.1\n${ours}\r\n\r\n`,
+      'bare LF after a header': `GET / HTTP/1.1\r\nX: 1\n${ours}\r\n\r\n`,
+      'bare LF for the empty line': `GET / HTTP/1.1\r\n${ours}\r\n\n`,
+      'bare CR at every line': `GET / HTTP/1.1\r${ours}\r\r`,
+      'bare CR in a value': get('X: a\rb'),
+      'bare CR that hides a header': get('X: a\rContent-Length: 5'),
+      'bare CR after the request line': `GET / HTTP/1.1\r${ours}\r\n\r\n`,
+      'CR CR LF': `GET / HTTP/1.1\r\r\n${ours}\r\n\r\n`,
+      'LF CR': `GET / HTTP/1.1\n\r${ours}\n\r\n\r`,
+      'an empty line before': `\r\n${get()}`,
+      'many empty lines before': `${'\r\n'.repeat(20)}${get()}`,
+      'bare LF before': `\n${get()}`,
+      'a space before': ` ${get()}`,
+      'a NUL before': `\0${get()}`,
+      'whitespace before the first header': `GET / HTTP/1.1\r\n X: 1\r\n${ours}\r\n\r\n`,
+    }),
+    ...alone({
+      'a TLS client hello': '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
+      'the preface of HTTP/2': 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+      nonsense: 'nonsense\r\n\r\n',
+      'a response': `HTTP/1.1 200 OK\r\n${ours}\r\n\r\n`,
+      'a line of SSH': 'SSH-2.0-OpenSSH_9.2\r\n',
+      'a line of PROXY': `PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n${get()}`,
+    }),
+  },
+  'request line (9112, 3)': followed({
+    'two spaces': line('GET  / HTTP/1.1'),
+    'a tab for a space': line('GET\t/ HTTP/1.1'),
+    'a space at the end': line('GET / HTTP/1.1 '),
+    'no target': line('GET HTTP/1.1'),
+    'a space in the target': line('GET /a b HTTP/1.1'),
+    'three words and one': line('GET / HTTP/1.1 more'),
+    empty: line(''),
+  }),
+  'method (9110, 9)': followed({
+    HEAD: line('HEAD / HTTP/1.1'),
+    DELETE: line('DELETE / HTTP/1.1'),
+    PUT: `${head('PUT / HTTP/1.1', ours, 'Content-Length: 5')}hello`,
+    TRACE: line('TRACE / HTTP/1.1'),
+    PROPFIND: line('PROPFIND / HTTP/1.1'),
+    'M-SEARCH': line('M-SEARCH * HTTP/1.1'),
+    'one that nobody knows': line('FROB / HTTP/1.1'),
+    'in lower case': line('get / HTTP/1.1'),
+    'that is no token': line('G(T / HTTP/1.1'),
+    'with a NUL': line('GE\0T / HTTP/1.1'),
+    'with more at its end': line('GETS / HTTP/1.1'),
+    'that is very long': line(`${'A'.repeat(20_000)} / HTTP/1.1`),
+    'of Icecast': line('SOURCE / HTTP/1.1'),
+    'HEAD with a body': `${head('HEAD / HTTP/1.1', ours, 'Content-Length: 5')}hello`,
+    'GET with a body': `${get('Content-Length: 5')}hello`,
+    'DELETE with chunks': `${head('DELETE / HTTP/1.1', ours, CHUNKED)}5\r\nhello\r\n0\r\n\r\n`,
+    'OPTIONS with a body': `${head('OPTIONS / HTTP/1.1', ours, 'Content-Length: 5')}hello`,
+    'POST without a length': post(),
+  }),
+  'request target (9112, 3.2)': followed({
+    'with a query and a fragment': line('GET /a?b=c&d#e HTTP/1.1'),
+    'percent encoded': line('GET /%2e%2e/%00%zz HTTP/1.1'),
+    'with dots': line('GET /../../etc/passwd HTTP/1.1'),
+    'that begins with two slashes': line('GET //elsewhere.localhost/ HTTP/1.1'),
+    'that begins with no slash': line('GET a HTTP/1.1'),
+    'that is a query': line('GET ?a HTTP/1.1'),
+    'with bytes above 127': line('GET /\xe4\xff HTTP/1.1'),
+    'with a NUL': line('GET /a\0b HTTP/1.1'),
+    'with a control character': line('GET /a\x01b HTTP/1.1'),
+    'with DEL': line('GET /a\x7fb HTTP/1.1'),
+    'with a backslash, quotes, brackets': line('GET /\\"<>{}|^` HTTP/1.1'),
+    absolute: line(`GET http://${HOST}/a HTTP/1.1`),
+    'absolute, with a port': line(`GET http://${HOST}:80/a HTTP/1.1`),
+    'absolute, in capitals': line(`GET HTTP://${HOST.toUpperCase()}/a HTTP/1.1`),
+    'absolute, without a path': line(`GET http://${HOST} HTTP/1.1`),
+    'absolute, with a query and no path': line(`GET http://${HOST}?a HTTP/1.1`),
+    'absolute, https': line(`GET https://${HOST}/a HTTP/1.1`),
+    'absolute, of another scheme': line(`GET ftp://${HOST}/a HTTP/1.1`),
+    'absolute, for another host': line('GET http://elsewhere.localhost/a HTTP/1.1'),
+    'absolute, with a user': line(`GET http://user@${HOST}/a HTTP/1.1`),
+    'absolute, with our host as the user': line(`GET http://${HOST}@elsewhere.localhost/a HTTP/1.1`),
+    'absolute, with no host': line('GET http:///a HTTP/1.1'),
+    'absolute, with an IPv6 address': line('GET http://[::1]/a HTTP/1.1'),
+    asterisk: line('OPTIONS * HTTP/1.1'),
+    'asterisk, for GET': line('GET * HTTP/1.1'),
+    authority: line(`CONNECT ${HOST}:80 HTTP/1.1`),
+    'authority of another': line('CONNECT elsewhere.localhost:80 HTTP/1.1'),
+    'authority without a port': line(`CONNECT ${HOST} HTTP/1.1`),
+    'authority, for GET': line(`GET ${HOST}:80 HTTP/1.1`),
+    'a path, for CONNECT': line('CONNECT / HTTP/1.1'),
+  }),
+  'version (9112, 2.3)': {
+    ...followed({
+      'HTTP/1.0, kept alive': head('GET / HTTP/1.0', ours, 'Connection: keep-alive'),
+      'HTTP/1.2': line('GET / HTTP/1.2'),
+      'HTTP/1': line('GET / HTTP/1'),
+      'HTTP/1.': line('GET / HTTP/1.'),
+      'HTTP/1.10': line('GET / HTTP/1.10'),
+      'HTTP/01.1': line('GET / HTTP/01.1'),
+      'in lower case': line('GET / http/1.1'),
+      'of another protocol': line('GET / HTCPCP/1.1'),
+      'with a space': line('GET / HTTP /1.1'),
+      'with more': line('GET / HTTP/1.1x'),
+      'with a sign': line('GET / HTTP/+1.1'),
+    }),
+    ...alone({
+      'HTTP/0.9': 'GET /\r\n',
+      'HTTP/0.9, and headers': line('GET /'),
+      'HTTP/2.0': line('GET / HTTP/2.0'),
+      'HTTP/0.9, as a version': line('GET / HTTP/0.9'),
+      'of RTSP': line('GET / RTSP/1.0'),
+      'of ICE': line('GET / ICE/1.0'),
+    }),
+  },
+  'host (9112, 3.2; 9110, 7.2)': followed({
+    none: hosts(),
+    'none, absolute': head(`GET http://${HOST}/ HTTP/1.1`),
+    empty: hosts(''),
+    twice: hosts(HOST, HOST),
+    two: hosts(HOST, 'elsewhere.localhost'),
+    'two, ours last': hosts('elsewhere.localhost', HOST),
+    'two in one': hosts(`${HOST}, elsewhere.localhost`),
+    'with a port': hosts(`${HOST}:8080`),
+    'with an empty port': hosts(`${HOST}:`),
+    'with a port that is none': hosts(`${HOST}:80a`),
+    'with two ports': hosts(`${HOST}:80:80`),
+    'in capitals': hosts(HOST.toUpperCase()),
+    'with a dot at its end': hosts(`${HOST}.`),
+    'with a user': hosts(`user@${HOST}`),
+    'with a path': hosts(`${HOST}/a`),
+    'with a space in it': hosts(`${HOST} a`),
+    'with a NUL': hosts(`${HOST}\0`),
+    'with spaces around it': hosts(`  ${HOST}  `),
+    'called hOST': head('GET / HTTP/1.1', `hOST: ${HOST}`),
+    folded: `GET / HTTP/1.1\r\nHost:\r\n ${HOST}\r\n\r\n`,
+    'with a space before the colon': head('GET / HTTP/1.1', `Host : ${HOST}`),
+    'of another, and X-Forwarded-Host': head('GET / HTTP/1.1', ours, 'X-Forwarded-Host: elsewhere.localhost'),
+    'that nobody knows': hosts('elsewhere.localhost'),
+  }),
+  'fields (9112, 5; 9110, 5)': followed({
+    'a space before the colon': get('X : 1'),
+    'a tab before the colon': get('X\t: 1'),
+    'no space after the colon': get('X:1'),
+    'spaces and tabs around a value': get('X: \t 1 \t '),
+    'no colon': get('X'),
+    'no name': get(': 1'),
+    'no value': get('X:'),
+    folded: get('X: 1\r\n 2'),
+    'folded by a tab': get('X: 1\r\n\t2'),
+    'folded, empty': get('X: 1\r\n ', 'Y: 2'),
+    'folded at the colon': get('X:\r\n 1'),
+    'a space before a name': get(' X: 1'),
+    'a name with a parenthesis': get('X(: 1'),
+    'a name with a space': get('X Y: 1'),
+    'a name with a NUL': get('X\0: 1'),
+    'a name with bytes above 127': get('X\xe4: 1'),
+    'a name in quotes': get('"X": 1'),
+    'a value with a NUL': get('X: a\0b'),
+    'a value with a control character': get('X: a\x01b'),
+    'a value with a vertical tab': get('X: a\vb'),
+    'a value with DEL': get('X: a\x7fb'),
+    'a value with bytes above 127': get('X: \xe4\xff'),
+    'the same name many times': get(...Array<string>(50).fill('X: 1')),
+    __proto__: get('__proto__: 1', 'constructor: 2'),
+    'Cookie twice': get('Cookie: a=1', 'Cookie: b=2'),
+  }),
+  size: {
+    ...followed({
+      'a value of 15,000': get(`X: ${'a'.repeat(15_000)}`),
+      'a value of 16,300': get(`X: ${'a'.repeat(16_300)}`),
+      'a value of 20,000': get(`X: ${'a'.repeat(20_000)}`),
+      'a value of 100,000': get(`X: ${'a'.repeat(100_000)}`),
+      'a name of 20,000': get(`${'a'.repeat(20_000)}: 1`),
+      'a target of 8,000': line(`GET /${'a'.repeat(8000)} HTTP/1.1`),
+      'a target of 16,000': line(`GET /${'a'.repeat(16_000)} HTTP/1.1`),
+      'a target of 20,000': line(`GET /${'a'.repeat(20_000)} HTTP/1.1`),
+      '500 headers': get(...Array.from({ length: 500 }, (_, index) => `X${index}: 1`)),
+      '1,500 headers': get(...Array.from({ length: 1500 }, (_, index) => `X${index}: 1`)),
+      '3,000 short headers': get(...Array<string>(3000).fill('X: 1')),
+      '20,000 spaces before a value': get(`X:${' '.repeat(20_000)}1`),
+      'a body of 100,000': `${post('Content-Length: 100000')}${'a'.repeat(100_000)}`,
+    }),
+    ...alone({
+      'a target without an end': `GET /${'a'.repeat(70_000)}`,
+      'a header without an end': `GET / HTTP/1.1\r\n${ours}\r\nX: ${'a'.repeat(70_000)}`,
+    }),
+  },
+  'body length (9112, 6)': followed({
+    'Content-Length and chunked': `${post('Content-Length: 5', CHUNKED)}0\r\n\r\n`,
+    'chunked and Content-Length': `${post(CHUNKED, 'Content-Length: 5')}0\r\n\r\n`,
+    'Content-Length over a request, and chunked': `${post(`Content-Length: ${NEXT.length + 5}`, CHUNKED)}0\r\n\r\n`,
+    'Content-Length and identity': `${post('Content-Length: 5', 'Transfer-Encoding: identity')}hello`,
+    'Content-Length over a request': post(`Content-Length: ${NEXT.length}`),
+    'Content-Length twice, alike': `${post('Content-Length: 5', 'Content-Length: 5')}hello`,
+    'Content-Length twice, not alike': `${post('Content-Length: 5', 'Content-Length: 0')}hello`,
+    'Content-Length, a list alike': length('5, 5'),
+    'Content-Length, a list not alike': length('5, 6'),
+    'Content-Length, 0': post('Content-Length: 0'),
+    'Content-Length, negative': length('-5'),
+    'Content-Length, with a plus': length('+5'),
+    'Content-Length, hexadecimal': length('0x5'),
+    'Content-Length, with zeros before': length('005'),
+    'Content-Length, with an exponent': length('5e0'),
+    'Content-Length, with a fraction': length('5.0'),
+    'Content-Length, two numbers': length('5 5'),
+    'Content-Length, empty': length(''),
+    'Content-Length, no number': length('five'),
+    'Content-Length, with spaces around': length('  5  '),
+    'Content-Length, with a NUL': length('5\0'),
+    'Content-Length, with a vertical tab': length('\v5'),
+    'Content-Length, in quotes': length('"5"'),
+    'Content-Length, 5 + 2^64': length('18446744073709551621'),
+    'Content-Length, of 30 digits': length('1'.repeat(30)),
+    'Content-Length, folded': length('\r\n 5'),
+    'Content-Length, folded in the middle': length('1\r\n 5'),
+    'Content-Length, with a space before the colon': `${post('Content-Length : 5')}hello`,
+    Content_Length: post('Content_Length: 5'),
+    'chunked, twice': coding('chunked', 'chunked'),
+    'chunked, twice in one': coding('chunked, chunked'),
+    'chunked, in capitals': coding('CHUNKED'),
+    'chunked, after a tab': `${post('Transfer-Encoding:\tchunked')}5\r\nhello\r\n0\r\n\r\n`,
+    'chunked, after a vertical tab': coding('\vchunked'),
+    'chunked, in quotes': coding('"chunked"'),
+    'chunked, with a parameter': coding('chunked;q=1'),
+    'chunked, with a space before the colon': `${post('Transfer-Encoding : chunked')}5\r\nhello\r\n0\r\n\r\n`,
+    'chunked, folded': coding('\r\n chunked'),
+    'chunked, with spaces around': coding('  chunked  '),
+    'chunked, after an empty element': coding(', chunked'),
+    'chunked, before an empty element': coding('chunked,'),
+    'chunked, after another': coding('gzip, chunked'),
+    'chunked, before another': coding('chunked, gzip'),
+    'chunked, before another in its own line': coding('chunked', 'gzip'),
+    'chunked, after another in its own line': coding('gzip', 'chunked'),
+    'chunked, then identity': coding('chunked, identity'),
+    'chunked, then identity in its own line': coding('chunked', 'identity'),
+    xchunked: coding('xchunked'),
+    chunkedx: coding('chunkedx'),
+    chunk: coding('chunk'),
+    identity: coding('identity'),
+    'an empty coding': coding(''),
+    Transfer_Encoding: `${post('Transfer_Encoding: chunked')}`,
+    'chunked for GET': `${get(CHUNKED)}5\r\nhello\r\n0\r\n\r\n`,
+  }),
+  'chunks (9112, 7.1)': {
+    ...followed({
+      one: chunks('5\r\nhello\r\n0\r\n\r\n'),
+      three: chunks('1\r\na\r\n2\r\nbc\r\nA\r\n0123456789\r\n0\r\n\r\n'),
+      none: chunks('0\r\n\r\n'),
+      'zeros before a size': chunks('00005\r\nhello\r\n000\r\n\r\n'),
+      'hexadecimal in lower case': chunks('a\r\n0123456789\r\n0\r\n\r\n'),
+      'an extension': chunks('5;a=b\r\nhello\r\n0;c\r\n\r\n'),
+      'an extension in quotes': chunks('5;a="b;\\"c"\r\nhello\r\n0\r\n\r\n'),
+      'an extension after a space': chunks('5 ;a=b\r\nhello\r\n0\r\n\r\n'),
+      'an extension without a name': chunks('5;\r\nhello\r\n0\r\n\r\n'),
+      'an extension with bare LF': chunks('5;a\nhello\r\n0\r\n\r\n'),
+      'an extension with bare CR': chunks('5;a\rb\r\nhello\r\n0\r\n\r\n'),
+      'an extension with a NUL': chunks('5;a\0\r\nhello\r\n0\r\n\r\n'),
+      'an extension of 1,000': chunks(`5;${'a'.repeat(1000)}\r\nhello\r\n0\r\n\r\n`),
+      'an extension of 20,000': chunks(`5;${'a'.repeat(20_000)}\r\nhello\r\n0\r\n\r\n`),
+      'a size that is none': chunks('x\r\nhello\r\n0\r\n\r\n'),
+      'an empty size': chunks('\r\nhello\r\n0\r\n\r\n'),
+      'a negative size': chunks('-5\r\nhello\r\n0\r\n\r\n'),
+      'a size with a plus': chunks('+5\r\nhello\r\n0\r\n\r\n'),
+      'a size with 0x': chunks('0x5\r\nhello\r\n0\r\n\r\n'),
+      'a size with an underscore': chunks('0_5\r\nhello\r\n0\r\n\r\n'),
+      'a space before a size': chunks(' 5\r\nhello\r\n0\r\n\r\n'),
+      'a space after a size': chunks('5 \r\nhello\r\n0\r\n\r\n'),
+      'a size of 16 digits': chunks('ffffffffffffffff\r\nhello\r\n0\r\n\r\n'),
+      'a size of 17 digits': chunks('10000000000000005\r\nhello\r\n0\r\n\r\n'),
+      'bare LF after a size': chunks('5\nhello\r\n0\r\n\r\n'),
+      'bare LF after a chunk': chunks('5\r\nhello\n0\r\n\r\n'),
+      'bare CR after a size': chunks('5\rhello\r\n0\r\n\r\n'),
+      'bare LF at the end': chunks('5\r\nhello\r\n0\n\n'),
+      'nothing after a chunk': chunks('5\r\nhello0\r\n\r\n'),
+      'a chunk longer than its size': chunks('3\r\nhello\r\n0\r\n\r\n'),
+      'a chunk shorter than its size': chunks('8\r\nhello\r\n0\r\n\r\n'),
+      'more after the last': chunks('0\r\nX\r\n\r\n'),
+      trailers: chunks('5\r\nhello\r\n0\r\nX: 1\r\nY: 2\r\n\r\n'),
+      'trailers that frame': chunks('0\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n'),
+      'a trailer that is a host': chunks('0\r\nHost: elsewhere.localhost\r\n\r\n'),
+      'a trailer without a colon': chunks('0\r\nX\r\n\r\n'),
+      'a trailer that is folded': chunks('0\r\nX: 1\r\n 2\r\n\r\n'),
+      'a trailer of 20,000': chunks(`0\r\nX: ${'a'.repeat(20_000)}\r\n\r\n`),
+    }),
+    ...alone({
+      'an end in the size': chunks('5'),
+      'an end in a chunk': chunks('5\r\nhel'),
+      'an end after a chunk': chunks('5\r\nhello\r\n'),
+      'an end before the last line': chunks('5\r\nhello\r\n0\r\n'),
+      'an end in a trailer': chunks('0\r\nX: 1\r\n'),
+    }),
+  },
+  'connection (9112, 9)': {
+    ...followed({
+      'keep-alive': get('Connection: keep-alive'),
+      'names a field': get('Connection: X', 'X: 1'),
+      'names Host': get('Connection: Host'),
+      'upgrade that Connection does not name': get('Upgrade: websocket'),
+    }),
+    ...alone({
+      'upgrade that nobody handles': get('Connection: Upgrade', 'Upgrade: frob'),
+      'upgrade to WebSocket': get(
+        'Connection: Upgrade',
+        'Upgrade: websocket',
+        'Sec-WebSocket-Version: 13',
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+      ),
+      'upgrade to h2c': get('Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__'),
+      'upgrade with a body': `${post('Connection: Upgrade', 'Upgrade: frob', 'Content-Length: 5')}hello`,
+      'upgrade with HTTP/1.0': head('GET / HTTP/1.0', ours, 'Connection: Upgrade', 'Upgrade: websocket'),
+      'two requests': get() + NEXT,
+      'ten requests': get().repeat(9) + NEXT,
+      'requests with and without bodies': `${post('Content-Length: 5')}hello${get()}${chunks('2\r\nab\r\n0\r\n\r\n')}${NEXT}`,
+      'a good one after a bad one': get('no colon') + NEXT,
+      'an empty line between two': `${get()}\r\n${NEXT}`,
+      'HEAD, then GET': line('HEAD / HTTP/1.1') + NEXT,
+      'one for another host after one':
+        get() + head('GET /next HTTP/1.1', 'Host: elsewhere.localhost', 'Connection: close'),
+      'one without a host after one': get() + head('GET /next HTTP/1.1', 'Connection: close'),
+      'one with two hosts after one':
+        get() + head('GET /next HTTP/1.1', ours, 'Host: elsewhere.localhost', 'Connection: close'),
+      'one that is absolute after one': get() + head(`GET http://${HOST}/next HTTP/1.1`, ours, 'Connection: close'),
+      'one that is absolute, for another host, after one':
+        get() + head('GET http://elsewhere.localhost/next HTTP/1.1', ours, 'Connection: close'),
+      'one for another host in the body of one': `${post('Content-Length: 46')}${hosts('elsewhere.localhost').padEnd(46)}`,
+    }),
+  },
+  'a last request (9112, 9.3, 9.6)': alone({
+    close: get('Connection: close'),
+    'close and keep-alive': get('Connection: close, keep-alive'),
+    'close, in capitals': get('CONNECTION: CLOSE'),
+    'HTTP/1.0': line('GET / HTTP/1.0'),
+    'HTTP/1.0, without a host': head('GET / HTTP/1.0'),
+    'HTTP/1.0, absolute, without a host': head(`GET http://${HOST}/ HTTP/1.0`),
+    'HTTP/1.0, chunked': `${head('POST / HTTP/1.0', ours, CHUNKED)}5\r\nhello\r\n0\r\n\r\n`,
+    'HTTP/1.0, chunked and Content-Length': `${head('POST / HTTP/1.0', ours, CHUNKED, 'Content-Length: 5')}0\r\n\r\n`,
+    'HTTP/1.0, Expect': `${head('POST / HTTP/1.0', ours, 'Expect: 100-continue', 'Content-Length: 5')}hello`,
+  }),
+  [WHOLE]: followed({
+    close: get('Connection: close'),
+    'HTTP/1.0': line('GET / HTTP/1.0'),
+    CONNECT: line(`CONNECT ${HOST}:80 HTTP/1.1`),
+    'an upgrade that nobody handles': get('Connection: Upgrade', 'Upgrade: frob'),
+    'a good one, and a bad one': get() + get('no colon'),
+    'a good one, and nonsense': `${get()}nonsense\r\n\r\n`,
+    'more than Content-Length': `${post('Content-Length: 3')}hello`,
+  }),
+  'a later request': {
+    nonsense: [get(), /echo/, 'nonsense\r\n\r\n'],
+    'without a host': [get(), /echo/, hosts()],
+    'for another host': [get(), /echo/, hosts('elsewhere.localhost')],
+    'for another host, to be upgraded': [
+      get(),
+      /echo/,
+      head('GET / HTTP/1.1', 'Host: elsewhere.localhost', 'Connection: Upgrade', 'Upgrade: websocket'),
+    ],
+    'for another host, with a body': [
+      get(),
+      /echo/,
+      `${head('POST / HTTP/1.1', 'Host: elsewhere.localhost', 'Content-Length: 5')}hello`,
+      NEXT,
+    ],
+    'with two hosts': [get(), /echo/, hosts(HOST, 'elsewhere.localhost')],
+    'absolute, for another host': [get(), /echo/, line('GET http://elsewhere.localhost/ HTTP/1.1')],
+    'of HTTP/1.0': [get(), /echo/, line('GET / HTTP/1.0')],
+    'with a head that is too large': [get(), /echo/, get(`X: ${'a'.repeat(20_000)}`)],
+  },
+  'Expect (9110, 10.1.1)': {
+    '100-continue': [post('Expect: 100-continue', 'Content-Length: 5'), /100 Continue/, 'hello', NEXT],
+    '100-continue, with chunks': [
+      post('Expect: 100-continue', CHUNKED),
+      /100 Continue/,
+      '5\r\nhello\r\n0\r\n\r\n',
+      NEXT,
+    ],
+    ...followed({
+      '100-continue, not waited for': `${post('Expect: 100-continue', 'Content-Length: 5')}hello`,
+      '100-continue, in capitals': `${post('Expect: 100-CONTINUE', 'Content-Length: 5')}hello`,
+      '100-continue, without a body': get('Expect: 100-continue'),
+      'of something else': `${post('Expect: tea', 'Content-Length: 5')}hello`,
+      twice: `${post('Expect: 100-continue', 'Expect: tea', 'Content-Length: 5')}hello`,
+      empty: get('Expect:'),
+    }),
+  },
+  'an early end (9112, 8)': alone({
+    'of nothing': '',
+    'of an empty line': '\r\n',
+    'in the method': 'GE',
+    'in the target': 'GET /ab',
+    'in the version': 'GET / HTTP/1',
+    'after the request line': 'GET / HTTP/1.1\r\n',
+    'in a name': 'GET / HTTP/1.1\r\nHo',
+    'in the host': 'GET / HTTP/1.1\r\nHost: shop',
+    'after the host': `GET / HTTP/1.1\r\n${ours}\r\n`,
+    'in the empty line': `GET / HTTP/1.1\r\n${ours}\r\n\r`,
+    'before a body': post('Content-Length: 5'),
+    'in a body': `${post('Content-Length: 5')}hel`,
+    'in a second request': `${get()}GET /next HTT`,
+    'after one': get(),
+  }),
+}
+
+export const VECTORS: Vector[] = Object.entries(GROUPS).flatMap(([group, vectors]) =>
+  Object.entries(vectors).map(([name, send]) => ({ name: `${group}: ${name}`, send, isWhole: group === WHOLE })),
+)
