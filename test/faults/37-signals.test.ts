@@ -1,0 +1,142 @@
+import fs from 'node:fs'
+import { expect } from 'chai'
+import { outcome } from '../support/client.js'
+import { fault } from '../support/faults.js'
+import { type Ended, fixture, isAlive, Lookout, until } from '../support/lookout.js'
+
+/** Lookouts at a time: most of a life is waiting. */
+const AT_ONCE = 4
+
+/** ms of idle: a life of wake, load, idle and exit is a few hundred. */
+const IDLE = '40ms'
+
+/** The end of lookout, and how it is told. */
+const ENDING: [NodeJS.Signals, Ended][] = [
+  ['SIGTERM', { code: 0, signal: null }],
+  ['SIGINT', { code: 0, signal: null }],
+  ['SIGHUP', { code: 0, signal: null }],
+  ['SIGQUIT', { code: 131, signal: null }],
+]
+
+/** After these it goes on. */
+const PASSING: NodeJS.Signals[] = [
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGTTIN',
+  'SIGTTOU',
+  'SIGTSTP',
+  'SIGCHLD',
+  'SIGPIPE',
+  'SIGWINCH',
+]
+
+/** Children of the process, and of its own: those that have ended, and nobody has reaped. */
+function zombiesOf(pid: number): number[] {
+  try {
+    const children = fs
+      .readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+      .trim()
+      .split(' ')
+      .filter(Boolean)
+      .map(Number)
+    return children.flatMap(child => [...(isAlive(child) ? [] : [child]), ...zombiesOf(child)])
+  } catch {
+    return []
+  }
+}
+
+/** Waits that long after `start`, to the microsecond where it is a moment that is wanted. */
+async function moment(start: number, offset: number): Promise<void> {
+  const rest = start + offset - performance.now()
+  if (rest > 3) await new Promise(resolve => setTimeout(resolve, rest - 2))
+  while (performance.now() < start + offset);
+}
+
+/** One life: three clients wake it, ask twice each, and leave it to its idle exit. Each answer, or what became of it. */
+async function life(lookout: Lookout): Promise<string[]> {
+  const client = async () => [await outcome(lookout.url, '/slow?5', slow), await outcome(lookout.url, '/slow?5', slow)]
+  return (await Promise.all([client(), client(), client()])).flat()
+}
+
+const slow = ({ body }: { body: string }) => body === 'slow'
+
+const start = () => Lookout.start(['-w', '2', '--idle', IDLE, '--grace', '2s', fixture('plain.js')])
+
+/** ms from the first connection to rest, of a life that nobody disturbs. */
+async function span(): Promise<number> {
+  const lookout = await start()
+  const begun = performance.now()
+  await life(lookout)
+  await lookout.rests()
+  const took = performance.now() - begun
+  await lookout.stop()
+  return took
+}
+
+/** For how long new lives are begun, in ms. */
+const SPAN = 17_000
+
+/** A part of the whole, each time another: every so many of them are spread evenly. */
+const spread = (count: number) => (count * 0.618034) % 1
+
+describe('signals', () => {
+  fault(37, 'signals during load, fork, exit', 'never wedged, the right exit code, 0 zombies', async () => {
+    const length = await span()
+    const figure = { signals: 0, lives: 0, answered: 0, ended: 0 }
+
+    /** At a moment of a life that has just begun. */
+    const send = async (lookout: Lookout, signal: NodeJS.Signals) => {
+      await moment(performance.now(), length * spread(figure.signals++))
+      lookout.signal(signal)
+    }
+
+    const goesOn = async (signal: NodeJS.Signals) => {
+      const lookout = await start()
+      for (let turn = 0; turn < 2; turn++) {
+        const answers = life(lookout)
+        await send(lookout, signal)
+        if (signal === 'SIGTSTP') lookout.signal('SIGCONT')
+        expect(await answers, `${signal}\n${lookout.stderr}`).to.deep.equal(Array(6).fill('ok'))
+        figure.answered += 6
+        await lookout.rests()
+        await until('reaped', () => zombiesOf(lookout.pid).length === 0, 500)
+        figure.lives++
+      }
+      expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
+    }
+
+    const ends = async (signal: NodeJS.Signals, end: Ended) => {
+      const lookout = await start()
+      const answers = life(lookout)
+      const sent = send(lookout, signal)
+      let pids: number[] = []
+      await sent.then(() => {
+        pids = [lookout.master ?? [], lookout.workers].flat()
+      })
+      const wedged = new Promise(resolve => setTimeout(resolve, 5000, 'wedged').unref())
+      expect(await Promise.race([lookout.ended, wedged]), `${signal}\n${lookout.stderr}`).to.deep.equal(end)
+      await until('gone', () => !pids.some(isAlive), 1000)
+      expect(await answers).to.not.include.members(['timeout', 'wrong', 'other'])
+      figure.ended++
+    }
+
+    const kinds = [
+      ...ENDING.map(
+        ([signal, end]) =>
+          () =>
+            ends(signal, end),
+      ),
+      ...PASSING.map(signal => () => goesOn(signal)),
+    ]
+    const over = performance.now() + SPAN
+    let begun = 0
+    const work = async () => {
+      while (performance.now() < over || begun < 2 * kinds.length) await kinds[begun++ % kinds.length]!()
+    }
+    await Promise.all(Array.from({ length: AT_ONCE }, work))
+    return (
+      `${figure.signals} signals of ${kinds.length} kinds over ${Math.round(length)} ms of a life: ${figure.lives} went on, ` +
+      `${figure.answered} of ${figure.answered} answered; ${figure.ended} of ${figure.ended} ended as they should`
+    )
+  })
+})
