@@ -235,7 +235,10 @@ function mistakesOf(issue: z.core.$ZodIssue): Mistake[] {
 const UNSEEN = ['apps', '__proto__']
 
 /** How much of a value goes with a mistake in it: a key of the configuration, of its defaults or of an app. */
-const DEPTH: Record<PropertyKey, number> = { apps: 3, defaults: 2 }
+const DEPTH = new Map<PropertyKey | undefined, number>([
+  ['apps', 3],
+  ['defaults', 2],
+])
 
 function without(value: unknown, [key, ...rest]: PropertyKey[]): unknown {
   const { [key!]: inner, ...others } = value as Record<PropertyKey, unknown>
@@ -254,7 +257,7 @@ export function checkShape(given: unknown): { mistakes: Mistake[]; input?: Input
     // Apps that are all wrong are not left out as well.
     if (!isLost || mistakes.length === 0) mistakes.push(...found)
     if (isLost) return { mistakes }
-    value = found.reduce((rest, { path }) => without(rest, path.slice(0, DEPTH[path[0]!] ?? 1)), value)
+    value = found.reduce((rest, { path }) => without(rest, path.slice(0, DEPTH.get(path[0]) ?? 1)), value)
   }
 }
 
