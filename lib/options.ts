@@ -115,14 +115,18 @@ export function optionsOf(given: object): Options {
 }
 
 function libraryValue(name: string, value: unknown): unknown {
-  const entry = (TABLE as Record<string, Entry>)[name]
-  if (!entry) throw new Misuse(`there is no option ${name}`)
-  if (entry.repeat) return [value].flat().map(one => entry.parse?.(`${one}`))
+  if (!Object.hasOwn(TABLE, name)) throw new Misuse(`there is no option ${name}`)
+  const entry = (TABLE as Record<string, Entry>)[name]!
+  if (entry.repeat) return [value].flat().map(one => entry.parse?.(written(name, one)))
   if (typeof value === 'boolean' && !entry.parse) return value
-  if (typeof value !== 'string' && typeof value !== 'number')
-    throw new Misuse(`cannot use ${name}: it is of no use as ${typeof value}`)
   const isTime = typeof value === 'number' && entry.parse === parseTime
-  return valueFrom(entry, isTime ? `${value}ms` : `${value}`, name)
+  return valueFrom(entry, `${written(name, value)}${isTime ? 'ms' : ''}`, name)
+}
+
+/** Anything else could not even be made a text. */
+function written(name: string, value: unknown): string {
+  if (typeof value === 'string' || typeof value === 'number') return `${value}`
+  throw new Misuse(`cannot use ${name}: it is of no use as ${typeof value}`)
 }
 
 export interface Parsed {
