@@ -135,7 +135,9 @@ class Reader {
   }
 
   #vector(): string[] {
-    return Array.from({ length: this.#number() }, () => this.#word())
+    const length = this.#number()
+    if (length > this.words.length) throw new RangeError('too few words') // before there is room made for them
+    return Array.from({ length }, () => this.#word())
   }
 
   plan(): Found {
