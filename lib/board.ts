@@ -22,6 +22,7 @@
  * As in stats.ts, what is read is another process's word and never acted on but as a number or a text to be shown.
  */
 import { posix } from './posix.js'
+import { plain } from './text.js'
 
 const SLOT = 2048
 const RING = 64
@@ -138,14 +139,15 @@ export class Board {
     return { last, median: quantile(0.5), p99: quantile(0.99) }
   }
 
+  /** All of them are whole: they count, or are places in the ring. */
   #number(name: keyof typeof NUMBERS): number {
-    return clamp(this.#numbers[NUMBERS[name]]!)
+    return Math.floor(clamp(this.#numbers[NUMBERS[name]]!))
   }
 
   #text(name: keyof typeof TEXTS): string {
     const [at, length] = TEXTS[name]
     const end = this.#bytes.indexOf(0, at)
-    return this.#bytes.toString('utf8', at, end < 0 ? at + length : Math.min(end, at + length))
+    return plain(this.#bytes.toString('utf8', at, end < 0 ? at + length : Math.min(end, at + length)))
   }
 
   #setText(name: keyof typeof TEXTS, text: string): void {

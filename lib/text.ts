@@ -3,7 +3,7 @@
 /** As it is shown where neither colours nor cursor movements mean anything. */
 export function plain(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what they are
-  return text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '').replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, ' ')
+  return text.replace(/\u001b\[[0-9;?]*[A-Za-z]/g, '').replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, ' ')
 }
 
 export function escapeHtml(text: string): string {
