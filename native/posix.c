@@ -127,6 +127,7 @@ static napi_value Accept(napi_env env, napi_callback_info info) {
 }
 
 static napi_value Socketpair(napi_env env, napi_callback_info info) {
+  (void)info;
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return fail(env, "socketpair", errno);
   napi_value array;
@@ -217,9 +218,12 @@ static napi_value Receive(napi_env env, napi_callback_info info) {
   ssize_t got;
   do got = recvmsg(a[0], &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT); while (got < 0 && errno == EINTR);
   if (got < 0) return fail(env, "recvmsg", errno);
-  struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-  if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
-    memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  size_t count = header && header->cmsg_type == SCM_RIGHTS ? (header->cmsg_len - CMSG_LEN(0)) / sizeof fd : 0;
+  while (count-- > 0) { /* aligned, there is room for two */
+    if (fd >= 0) close(fd);
+    memcpy(&fd, CMSG_DATA(header) + count * sizeof fd, sizeof fd);
+  }
   napi_value pair;
   CHECK(napi_create_array_with_length(env, 2, &pair));
   CHECK(napi_set_element(env, pair, 0, from_int(env, fd)));
