@@ -78,7 +78,7 @@ static int take_offer(void) {
   ssize_t got = recvmsg(offers, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
   if (!offered) offered = calloc(MOST_FDS, sizeof *offered);
-  struct cmsghdr *header = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+  struct cmsghdr *header = got >= 0 ? CMSG_FIRSTHDR(&message) : NULL; /* one without data may bring some, too */
   if (header && header->cmsg_type == SCM_RIGHTS) {
     int count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
     for (int i = 0; i < count; i++) {
@@ -113,9 +113,10 @@ static char *read_words(int memfd, size_t *size, size_t *count) {
 #define LIVE_NUMBERS 6
 #define DIGITS 24
 
-/* LIVE of one app: where they end. Its numbers are written into `space`. */
+/* LIVE of one app: where they end. Its numbers are written into `space`. One that is to leave has a time, though that has come. */
 static char **describe(const struct app *app, char **at, char (*space)[DIGITS]) {
-  const long long numbers[LIVE_NUMBERS] = {app->master, app->lifeline, app->grace, app->failures, app->woken, app->until};
+  const long long until = app->sockets || app->until ? app->until : 1;
+  const long long numbers[LIVE_NUMBERS] = {app->master, app->lifeline, app->grace, app->failures, app->woken, until};
   *at++ = app->name;
   *at++ = app->version;
   for (int i = 0; i < LIVE_NUMBERS; i++) {
