@@ -37,8 +37,8 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {
   struct pollfd log = {.fd = STDERR_FILENO, .events = POLLOUT};
   va_list values;
   va_start(values, format);
-  int start = snprintf(line, sizeof line, "lookout %d: ", (int)self);
-  int length = start + vsnprintf(line + start, (size_t)(most - start), format, values);
+  int who = snprintf(line, sizeof line, "lookout %d: ", (int)self);
+  int length = who + vsnprintf(line + who, (size_t)(most - who), format, values);
   va_end(values);
   if (length >= most) length = most - 1;
   for (int i = 0; i < length; i++)
@@ -80,10 +80,10 @@ static int number(int least, int most) { return (int)long_number(least, most); }
 
 /* That many words, each with `part` in it: an assignment, a path. */
 static char **vector(int count, const char *part) {
-  char **start = words;
+  char **first = words;
   while (count-- > 0)
     if (!strstr(word(), part)) die(2, "read its arguments: what is wrong is", words[-1]);
-  return start;
+  return first;
 }
 
 #include "privileges.h"

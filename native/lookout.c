@@ -123,8 +123,9 @@ static void bury_reloader(void) {
   int status = 0;
   must("reap", waitpid(reloader, &status, 0));
   reloader = 0;
-  if (status) say("reload failed: it goes on as it was");
-  if (status) end_reload();
+  if (!status) return;
+  say("reload failed: it goes on as it was");
+  end_reload();
 }
 
 static void reap(void) {

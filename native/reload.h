@@ -139,10 +139,10 @@ static char **compose(int memfd) {
     errno = EINVAL;
     return NULL;
   }
-  char *word = text, (*numbers)[DIGITS] = space + 1;
+  char *next_word = text, (*numbers)[DIGITS] = space + 1;
   for (struct app *app = apps; app < apps + app_count; app++) live += app->master || app->until;
   snprintf(space[0], DIGITS, "%zu", live);
-  for (size_t i = 0; i < count; i++, word += strlen(word) + 1) {
+  for (size_t i = 0; i < count; i++, next_word += strlen(next_word) + 1) {
     if (i == (size_t)insert_at) {
       *at++ = space[0];
       for (struct app *app = apps; app < apps + app_count; app++) {
@@ -151,7 +151,7 @@ static char **compose(int memfd) {
         numbers += LIVE_NUMBERS;
       }
     }
-    *at++ = word;
+    *at++ = next_word;
   }
   return next;
 }

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define STATS_BYTES (256 * 128) /* one slot of 128 bytes a worker: lib/stats.ts */
+#define STATS_BYTES (256L * 128) /* one slot of 128 bytes a worker: lib/stats.ts */
 
 static void set_number(const char *name, long long value) {
   char text[24];

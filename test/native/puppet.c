@@ -66,7 +66,7 @@ static void serve(int fd) {
   do need(poll(&listener, 1, -1) == 1); while ((client = accept(fd, NULL, NULL)) < 0);
   int length = snprintf(text, sizeof text, "%d\n", (int)getpid());
   need(write(client, text, (size_t)length) == length);
-  while (read(client, text, sizeof text) > 0) continue;
+  while (read(client, text, sizeof text) > 0) {}
   close(client);
 }
 
