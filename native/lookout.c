@@ -259,7 +259,7 @@ int main(int argc, char **argv) {
     int offer = offers >= 0 && caught[1].revents ? take_offer() : 0;
     if (offer < 0 || (offer > 0 && (ending || held))) end_reload(); /* a signal has come between */
     else if (offer > 0) hand_over();
-    for (struct app *app = apps; app < apps + app_count && !ending; app++)
+    for (struct app *app = apps; app < apps + app_count && !ending && !held; app++)
       if (called(app)) wake(app);
   }
   _exit(code);
