@@ -54,6 +54,9 @@ function reload(from: string[], to: Plan, fds: number[], flags = 0): Buffer {
   return Buffer.concat([Buffer.from([messages.length | flags]), ...messages, ended(from), Buffer.from([0xff]), words])
 }
 
+/** What happens to it, two bytes a thing: see life.c. */
+const life = (from: string[], ...tape: number[]) => Buffer.concat([ended(from), Buffer.from([0xff, ...tape])])
+
 /** By target and name. */
 export function seeds(): Record<string, Record<string, Buffer>> {
   return {
@@ -61,6 +64,12 @@ export function seeds(): Record<string, Record<string, Buffer>> {
       one: ended(restingArgv(plan([app('one')]))),
       many: ended(restingArgv(before)),
       live: ended(awake(before, LIVE)),
+    },
+    life: {
+      woken: life(restingArgv(before), 0, 0, 6, 20, 1, 0, 4, 0, 6, 20, 0, 3, 6, 20, 5, 0, 7, 1),
+      told: life(restingArgv(plan([app('one')])), 0, 0, 6, 1, 3, 6, 3, 7, 6, 50, 3, 3, 9, 1, 6, 9, 3, 1, 6, 9, 3, 1),
+      held: life(restingArgv(plan([app('one')])), 128, 0, 3, 6), // a connection and TSTP at once
+      live: life(awake(before, LIVE), 8, 2, 0, 3, 7, 3, 8, 0, 5, 1, 3, 0, 7, 40),
     },
     reload: {
       rests: reload(restingArgv(before), before, [6]),

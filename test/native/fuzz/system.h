@@ -1,33 +1,11 @@
 /*
  * The resting program inside a fuzz target: its files as they are, with calls of ours in the place of those by which it would end
  * this process, write on its log or become another. What it allocates is given back after each run, by forget(); what it takes of
- * descriptors is counted.
+ * descriptors is counted. A target with a WORLD has calls of its own for what happens there.
  *
  * A life is what the program is from one argument vector to the next: begin() reads one.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#define HOLDS(condition) \
-  do { if (!(condition)) { fprintf(stderr, "%s:%d: it does not hold that %s\n", __FILE__, __LINE__, #condition); abort(); } } while (0)
+#include "holds.h"
 
 /* ---- Memory ---- */
 
@@ -64,37 +42,6 @@ static void fake_free(void *block) {
   free(block);
 }
 
-/* ---- Descriptors ---- */
-
-static int open_count; /* that it has taken, and not closed */
-
-static int fake_close(int fd) {
-  HOLDS(fd > STDERR_FILENO && close(fd) == 0);
-  open_count--;
-  return 0;
-}
-
-static int fake_fcntl(int fd, int command, int value) {
-  int returned = fcntl(fd, command, value);
-  if (command == F_DUPFD_CLOEXEC && returned >= 0) open_count++;
-  return returned;
-}
-
-static ssize_t fake_recvmsg(int fd, struct msghdr *message, int flags) {
-  ssize_t got = recvmsg(fd, message, flags);
-  struct cmsghdr *header = got >= 0 ? CMSG_FIRSTHDR(message) : NULL;
-  for (; header; header = CMSG_NXTHDR(message, header))
-    if (header->cmsg_type == SCM_RIGHTS) open_count += (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-  return got;
-}
-
-/* It has none that a path belongs to. */
-static int fake_getsockname(int fd, struct sockaddr *address, socklen_t *length) {
-  (void)fd, (void)address, (void)length;
-  errno = ENOTSOCK;
-  return -1;
-}
-
 /* ---- The end, and what is said ---- */
 
 #define BECAME (-1) /* what begin() and those like it return after exec(2) */
@@ -125,18 +72,12 @@ static ssize_t fake_write(int fd, const void *bytes, size_t size) {
   return (ssize_t)size;
 }
 
-static int fake_poll(struct pollfd *waited, nfds_t count, int timeout) {
-  HOLDS(count == 1 && waited->fd == STDERR_FILENO && timeout == 0);
-  return 1;
-}
-
 /* ---- Others ---- */
 
-/* Of the processes that there may be, every third is no child of ours. */
-static int fake_waitid(idtype_t type, id_t id, siginfo_t *found, int options) {
-  HOLDS(type == P_PID && id > 0 && found && options == (WEXITED | WNOHANG | WNOWAIT));
-  if (id % 3) return 0;
-  errno = ECHILD;
+/* It has none that a path belongs to. */
+static int fake_getsockname(int fd, struct sockaddr *address, socklen_t *length) {
+  (void)fd, (void)address, (void)length;
+  errno = ENOTSOCK;
   return -1;
 }
 
@@ -149,24 +90,72 @@ static int fake_access(const char *path, int mode) {
 
 /* It is not done: it would replace our own. */
 static int fake_dup2(int from, int to) {
-  HOLDS(fcntl(from, F_GETFD) >= 0 && to >= 3);
+  HOLDS(from >= 3 && fcntl(from, F_GETFD, 0) >= 0 && to >= 3);
   return to;
 }
+
+/* Nothing of this machine is removed. */
+static int fake_unlink(const char *path) {
+  HOLDS(path);
+  return 0;
+}
+
+#ifndef WORLD /* else these are the target's own */
+
+/* ---- A world in which nothing happens ---- */
+
+static int open_count; /* that it has taken, and not closed */
+
+static int fake_close(int fd) {
+  HOLDS(fd > STDERR_FILENO && close(fd) == 0);
+  open_count--;
+  return 0;
+}
+
+static int fake_fcntl(int fd, int command, int value) {
+  int returned = fcntl(fd, command, value);
+  if (command == F_DUPFD_CLOEXEC && returned >= 0) open_count++;
+  return returned;
+}
+
+static ssize_t fake_recvmsg(int fd, struct msghdr *message, int flags) {
+  ssize_t got = recvmsg(fd, message, flags);
+  struct cmsghdr *header = got >= 0 ? CMSG_FIRSTHDR(message) : NULL;
+  for (; header; header = CMSG_NXTHDR(message, header))
+    if (header->cmsg_type == SCM_RIGHTS) open_count += (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+  return got;
+}
+
+static int fake_poll(struct pollfd *waited, nfds_t count, int timeout) {
+  HOLDS(count == 1 && waited->fd == STDERR_FILENO && timeout == 0);
+  return 1;
+}
+
+/* Of the processes that there may be, every third is no child of ours. */
+static int fake_waitid(idtype_t type, id_t id, siginfo_t *found, int options) {
+  HOLDS(type == P_PID && id > 0 && found && options == (WEXITED | WNOHANG | WNOWAIT));
+  if (id % 3) return 0;
+  errno = ECHILD;
+  return -1;
+}
+
+#define close fake_close
+#define fcntl fake_fcntl
+#define recvmsg fake_recvmsg
+#define write fake_write
+#define poll(...) fake_poll(__VA_ARGS__)
+#define waitid fake_waitid
+#endif
 
 #define malloc fake_malloc
 #define calloc fake_calloc
 #define free fake_free
-#define close fake_close
-#define fcntl fake_fcntl
-#define recvmsg fake_recvmsg
 #define getsockname fake_getsockname
 #define _exit fake_exit
 #define execv fake_execv
-#define write fake_write
-#define poll(...) fake_poll(__VA_ARGS__)
-#define waitid fake_waitid
 #define access fake_access
 #define dup2 fake_dup2
+#define unlink fake_unlink
 #define main resting_main
 
 #include "../../../native/lookout.c"
