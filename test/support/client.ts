@@ -9,6 +9,8 @@ export interface Reply {
 
 export interface RequestOptions extends http.RequestOptions {
   body?: string
+  /** Gets the request, before it is sent. */
+  made?(outgoing: http.ClientRequest): void
 }
 
 /** Where a url of lookout's ready line leads: unix:/path, too. */
@@ -22,7 +24,7 @@ export function target(url: string, path = '/'): http.RequestOptions {
  * One request on a connection of its own (or of `options.agent`). Rejects with the system's error code; `reused` says that the
  * connection had served before, and nothing of an answer came.
  */
-export function request(url: string, path = '/', { body, ...options }: RequestOptions = {}): Promise<Reply> {
+export function request(url: string, path = '/', { body, made, ...options }: RequestOptions = {}): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const outgoing = http.request({ agent: false, ...target(url, path), ...options }, response => {
       const chunks: Buffer[] = []
@@ -33,6 +35,7 @@ export function request(url: string, path = '/', { body, ...options }: RequestOp
       )
     })
     outgoing.on('error', error => reject(Object.assign(error, { reused: outgoing.reusedSocket })))
+    made?.(outgoing)
     outgoing.end(body)
   })
 }

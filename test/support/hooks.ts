@@ -2,7 +2,8 @@
 import fs from 'node:fs'
 import { cleanups, isAlive, MARK, until } from './lookout.js'
 
-function leftovers(): string[] {
+/** Processes that tests have started, as their pid and command line. */
+export function leftovers(): string[] {
   return fs
     .readdirSync('/proc')
     .filter(name => /^\d+$/.test(name) && Number(name) !== process.pid && isAlive(Number(name)))

@@ -1,4 +1,5 @@
 /** What the kernel tells of sockets and processes, whatever those say. */
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 
 /** One for each family, where the machine has it: localhost is both. */
@@ -87,4 +88,46 @@ export function descriptorsOf(pid: number): { fd: number; of: string }[] {
       return [] // closed meanwhile
     }
   })
+}
+
+/** By ss(8), which has the kernel leave out what is not asked for: of connections that are over there may be very many. */
+function ask(...filter: string[]): { local: number; remote: number; inode: number }[] {
+  const lines = spawnSync('ss', ['-Htne', ...filter], { encoding: 'utf8' }).stdout.split('\n')
+  return lines.flatMap(line => {
+    const [, local, remote] = /:(\d+) +\S+:(\d+|\*) /.exec(line) ?? []
+    const inode = Number(/ ino:(\d+) /.exec(line)?.[1] ?? 0)
+    return local === undefined ? [] : [{ local: Number(local), remote: Number(remote), inode }]
+  })
+}
+
+/** Connections to these ports, as their server's side has them: of those that nobody has accepted yet the inode is 0. */
+export function connections(ports: number[]): { port: number; client: number; inode: number }[] {
+  const filter = ports.map(port => `sport = :${port}`).join(' or ')
+  const found = ask('state', 'established', 'state', 'close-wait', `( ${filter} )`)
+  return found.map(({ local, remote, inode }) => ({ port: local, client: remote, inode }))
+}
+
+/** The inodes of the TCP sockets that listen. */
+export function listening(): Set<number> {
+  return new Set(ask('state', 'listening').map(({ inode }) => inode))
+}
+
+/** The inodes of the sockets that a process has. */
+export function inodesOf(pid: number): number[] {
+  try {
+    return fs.readdirSync(`/proc/${pid}/fd`).flatMap(fd => {
+      const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`/proc/${pid}/fd/${fd}`))?.[1]
+      return inode === undefined ? [] : [Number(inode)]
+    })
+  } catch {
+    return [] // gone
+  }
+}
+
+function linkOf(file: string): string {
+  try {
+    return fs.readlinkSync(file)
+  } catch {
+    return '' // closed meanwhile
+  }
 }
