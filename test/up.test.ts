@@ -236,6 +236,29 @@ describe('lookout reload', () => {
     expect((await folder.start('reload')).text, lookout.stderr).to.match(/1 new, 0 changed/)
   })
 
+  it('that is given up for a newer one is not waited for by those that come after', async () => {
+    const folder = await Folder.make()
+    const [read, stuck] = ['read', 'stuck'].map(name => path.join(folder.path, name)) as [string, string]
+    fs.writeFileSync(
+      path.join(folder.path, 'lookout.config.mjs'),
+      `import fs from 'node:fs'
+      fs.appendFileSync(${JSON.stringify(read)}, '.')
+      if (fs.existsSync(${JSON.stringify(stuck)})) await new Promise(resolve => setTimeout(resolve, 30_000))
+      export default { gateway: ${folder.gateway}, apps: { one: { script: 'app.js' } } }`,
+    )
+    const lookout = await folder.up()
+    fs.writeFileSync(stuck, '')
+    lookout.signal('SIGHUP')
+    await until('it is being read', () => fs.readFileSync(read, 'utf8') === '..')
+    fs.rmSync(stuck)
+    for (let turn = 0; turn < 2; turn++) {
+      expect(await folder.start('reload')).to.deep.equal({
+        code: 0,
+        text: 'reloaded: 1 app, 0 new, 0 changed, 0 gone\n',
+      })
+    }
+  })
+
   it('asked for many times at once ends with the newest, and wedges nothing', async () => {
     const folder = await Folder.make()
     const [port] = await ports(1)

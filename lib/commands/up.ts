@@ -66,7 +66,9 @@ async function reload(
   before: Held,
 ): Promise<void> {
   const record = new Board(before.board)
-  record.add({ restartsBegun: 1 })
+  // One that was given up for the next never ends: each says which it is, and with it all before it have ended.
+  const turn = record.read().restartsBegun + 1
+  record.write({ restartsBegun: turn })
   try {
     const holding = new Holding(await load(), env, before)
     try {
@@ -86,6 +88,6 @@ async function reload(
     record.write({ restart: (error as Error).message, restartFailed: 1 })
     throw error
   } finally {
-    record.add({ restartsEnded: 1 })
+    record.write({ restartsEnded: Math.max(turn, record.read().restartsEnded) })
   }
 }
