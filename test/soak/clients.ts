@@ -4,7 +4,7 @@ import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from '../support/client.js'
 import { isRight, pathOf, type Question } from './app.js'
-import { converse, type Heard, PATIENCE, type Part, type Target } from './conversation.js'
+import { converse, type Heard, nothingYet, PATIENCE, type Part, type Target } from './conversation.js'
 import { type Failed, KNOWN, type Model } from './model.js'
 import type { Random } from './random.js'
 
@@ -37,6 +37,8 @@ export class Clients {
   #inFlight = 0
   readonly #all: Promise<void>[] = []
   #next = 0
+  /** When the connections that are kept were begun. */
+  readonly #opened = new WeakMap<net.Socket, number>()
 
   /** @param blame is called with a failure that is not allowed */
   constructor(
@@ -188,56 +190,30 @@ export class Clients {
 
   async #reuse(agent: http.Agent): Promise<void> {
     const question = this.#question()
-    const connected = { port: undefined as number | undefined, at: undefined as number | undefined }
-    let outgoing: http.ClientRequest | undefined
-    const heard: Heard = {
-      port: undefined,
-      connectedAt: undefined,
-      begunAt: performance.now(),
-      endedAt: 0,
-      status: 0,
-      isPutOff: false,
-      body: '',
-      error: undefined,
-    }
-    const note = (made: http.ClientRequest) => {
-      outgoing = made
-      made.once('socket', socket => {
-        const connects = () => {
-          connected.port = socket.localPort
-          connected.at = performance.now()
-        }
-        if (socket.connecting) socket.once('connect', connects)
-        else connects()
+    const heard = nothingYet()
+    let isReused = false
+    const made = (outgoing: http.ClientRequest) =>
+      outgoing.once('socket', socket => {
+        isReused = outgoing.reusedSocket
+        heard.openedAt = this.#opened.get(socket) ?? heard.begunAt
+        heard.port = socket.localPort
+        this.#opened.set(socket, heard.openedAt)
+        if (!socket.connecting) return
+        socket.once('connect', () => {
+          heard.port = socket.localPort
+        })
       })
-    }
     try {
-      const { app, port, host } = this.target
-      const headers = { Host: host ?? app }
-      const {
-        status,
-        headers: answered,
-        body,
-      } = await request(`http://127.0.0.1:${port}`, pathOf(question), {
-        agent,
-        headers,
-        signal: AbortSignal.timeout(PATIENCE),
-        made: note,
-      })
-      const isPutOff = status === 503 && answered['retry-after'] !== undefined
-      Object.assign(heard, { status, isPutOff, body })
+      const { app, port, host = app } = this.target
+      const signal = AbortSignal.timeout(PATIENCE)
+      const options = { agent, headers: { Host: host }, signal, made }
+      const { status, headers, body } = await request(`http://127.0.0.1:${port}`, pathOf(question), options)
+      Object.assign(heard, { status, isPutOff: status === 503 && headers['retry-after'] !== undefined, body })
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
       heard.error = code ?? message
     }
-    const isReused = outgoing?.reusedSocket === true
-    const connectedAt = isReused ? Math.min(connected.at ?? 0, heard.begunAt) : connected.at
-    this.#judge(
-      question,
-      { ...heard, port: connected.port, connectedAt, endedAt: performance.now() },
-      isReused,
-      isReused,
-    )
+    this.#judge(question, { ...heard, endedAt: performance.now() }, isReused, isReused)
   }
 
   /** @param wasOpen its connection may have been made when the app said something else */
@@ -252,8 +228,8 @@ export class Clients {
     setTimeout(() => {
       const excuse = isAnswered ? undefined : this.model.excuse(failed)
       if (excuse !== undefined) return count(this.tally.excused, excuse)
-      const age = (at = Number.NaN) => `${(at / 1000).toFixed(3)} s`
-      const times = `connected ${age(failed.connectedAt)}, begun ${age(failed.begunAt)}, ended ${age(failed.endedAt)}`
+      const age = (at: number) => `${(at / 1000).toFixed(3)} s`
+      const times = `opened ${age(failed.openedAt)}, begun ${age(failed.begunAt)}, ended ${age(failed.endedAt)}`
       const way = `${app} at ${this.target.port}${host ? ` by ${host}` : ''}, from port ${failed.port}`
       const asked = `${pathOf(question)}${question.body ? ` with ${question.body.length} bytes` : ''}`
       this.blame(new Violation(`${way}: ${asked}: ${what} (${times}${isStale ? ', no whole request' : ''})`))

@@ -17,7 +17,7 @@ export interface Part {
 
 export interface Heard {
   port: number | undefined
-  connectedAt: number | undefined
+  openedAt: number
   begunAt: number
   endedAt: number
   status: number
@@ -30,19 +30,24 @@ export interface Heard {
 /** ms: more than any back-off, and more than lookout waits for anybody. */
 export const PATIENCE = 45_000
 
+export function nothingYet(): Heard {
+  const begunAt = performance.now()
+  return {
+    port: undefined,
+    openedAt: begunAt,
+    begunAt,
+    endedAt: 0,
+    status: 0,
+    isPutOff: false,
+    body: '',
+    error: undefined,
+  }
+}
+
 /** @param deaf ms for which nothing of the answer is read */
 export function converse({ port }: Target, parts: Part[], deaf = 0): Promise<Heard> {
   return new Promise(resolve => {
-    const heard: Heard = {
-      port: undefined,
-      connectedAt: undefined,
-      begunAt: performance.now(),
-      endedAt: 0,
-      status: 0,
-      isPutOff: false,
-      body: '',
-      error: undefined,
-    }
+    const heard = nothingYet()
     const chunks: Buffer[] = []
     let timer: NodeJS.Timeout
     const patience = setTimeout(() => socket.destroy(Object.assign(new Error(), { code: 'timeout' })), PATIENCE)
@@ -54,7 +59,6 @@ export function converse({ port }: Target, parts: Part[], deaf = 0): Promise<Hea
       }, part.after)
     }
     const socket = net.connect(port, '127.0.0.1', () => {
-      heard.connectedAt = performance.now()
       heard.port = socket.localPort
       if (deaf > 0) {
         socket.pause()

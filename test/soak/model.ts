@@ -7,8 +7,8 @@ export interface Failed {
   byName: boolean
   /** The client's own port, which tells its connection from others. */
   port: number | undefined
-  /** ms, as the others: when it was connected; undefined where it never was. */
-  connectedAt: number | undefined
+  /** ms, as the others: when its connection was begun. */
+  openedAt: number
   begunAt: number
   endedAt: number
   /** An error's code, or what was wrong with the answer. */
@@ -116,12 +116,12 @@ export class Model {
 
   /** @returns why it may have failed; undefined where it may not. Asked a moment later, when who ended has said so. */
   excuse(failed: Failed): string | undefined {
-    const { port, connectedAt, begunAt, endedAt, isPutOff, isStale } = failed
+    const { port, openedAt, begunAt, endedAt, isPutOff, isStale } = failed
     const overlaps = ({ from, to }: Span) => from <= endedAt && to >= begunAt
     if (isPutOff) return this.#spans(failed.app).some(overlaps) ? 'the app failed' : undefined
     const killedAt = port === undefined ? undefined : this.#killed.get(port)
-    if (killedAt !== undefined && connectedAt! <= killedAt && killedAt <= endedAt) return 'killed with its process'
-    const isKept = ({ kept, from }: Down) => kept.has(port ?? 0) && connectedAt! < from && begunAt < from && !isStale
+    if (killedAt !== undefined && openedAt <= killedAt && killedAt <= endedAt) return 'killed with its process'
+    const isKept = ({ kept, from }: Down) => kept.has(port ?? 0) && openedAt < from && begunAt < from && !isStale
     if (this.#downs.some(down => overlaps(down) && !isKept(down))) return 'lookout was down'
     if (isStale && this.#ended(failed)) return 'idle connection of an app that went to rest'
     return undefined

@@ -27,7 +27,7 @@ const LAST = 30
 const ASIDE = 3
 
 /** ms between two actions at most. */
-const PAUSE = 500
+const PAUSE = 300
 
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' }, seed: { type: 'string' } } })
 const minutes = Number(values.minutes)
