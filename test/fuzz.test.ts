@@ -277,6 +277,7 @@ describe('fuzzed: what lookout is given', () => {
     handoff: fc.boolean(),
     version: word,
     worker: fc.tuple(word, words).map(([script, args]) => workerArgv(script, args)),
+    user: fc.constantFrom('', '65534:65534:65534', '1:2:3,4'),
     folder: word,
     env: fc.dictionary(
       word.map(name => `A${name.replaceAll('=', '')}`),

@@ -12,7 +12,7 @@ const anywhere = (word: string) => word.replaceAll(process.execPath, '/usr/bin/n
 
 function app(name: string, { version = '1', groups = [1], ...rest }: Partial<PlannedApp> = {}): PlannedApp {
   const config = { name, script: `/${name}.js`, grace: 30_000 } as AppConfig
-  return { config, groups, version, worker: workerArgv(config.script, ['-x']), folder: '', env: {}, ...rest }
+  return { config, groups, version, worker: workerArgv(config.script, ['-x']), user: '', folder: '', env: {}, ...rest }
 }
 
 function plan(apps: PlannedApp[], rest: Partial<Plan> = {}): Plan {
