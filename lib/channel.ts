@@ -162,7 +162,8 @@ function attempt(call: () => number, gone: number): number | undefined {
 function parse<T>(line: string): T | undefined {
   try {
     const message: unknown = JSON.parse(line)
-    return typeof message === 'object' && message !== null ? (message as T) : undefined
+    const isObject = typeof message === 'object' && message !== null && !Array.isArray(message)
+    return isObject ? (message as T) : undefined
   } catch {
     return undefined
   }

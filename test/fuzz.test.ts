@@ -512,7 +512,7 @@ describe('fuzzed: what a worker says over its channel', () => {
   it('that is no message closes it, and nothing but objects comes through', () => {
     const bytes = fc.oneof(
       fc.uint8Array({ maxLength: 200 }).map(bytes => Buffer.from(bytes)),
-      near('{', '}', '"', '\n', '[', ']', ':', ',', 'null', '{}\n', '1').map(text => Buffer.from(text)),
+      near('[]\n', '{', '}', '"', '\n', '[', ']', ':', ',', 'null', '{}\n', '1').map(text => Buffer.from(text)),
     )
     fc.assert(
       fc.property(bytes, bytes => {
