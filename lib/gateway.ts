@@ -6,8 +6,8 @@
 import diagnostics from 'node:diagnostics_channel'
 import http from 'node:http'
 import net from 'node:net'
-import { Duplex } from 'node:stream'
 import { now } from './clock.js'
+import { readHead } from './gateway-head.js'
 import { heard, type Known } from './gateway-known.js'
 import { Came, hostFields, hostOf, oneHost } from './handoff.js'
 import { hold } from './hold.js'
@@ -35,16 +35,21 @@ const { hasPort, hasMetrics, apps: known } = heard(process.env)
 const byHost = new Map(known.flatMap(app => app.hosts.map(host => [host, app] as const)))
 
 /** What a head says: whom it is for, and whether that may be woken; that there has to be more of it; or that it is for us to answer. */
-type Seen = { app: Known; wakes: boolean } | 'more' | 'ours'
+type Seen = Route | 'more' | 'ours'
+
+interface Route {
+  app: Known
+  wakes: boolean
+}
 
 /** Of connections that came by an app's own address: that app. */
-const byAddress = new WeakMap<object, Known>()
+const byAddress = new WeakMap<net.Socket, Known>()
 
 /** Answers what is not for an app: by Node's own server, so that what is malformed is refused as it would be anywhere. */
 const pages = http.createServer(
   { maxHeaderSize: HEAD, headersTimeout: PATIENCE, requestTimeout: PATIENCE },
   (request, response) => {
-    const seen = routeOf(request)
+    const seen = routeOf(request, byAddress.get(request.socket))
     if (typeof seen === 'object') return answerFor(seen, request, response)
     if (hostFields(request) > 1 || byHost.has(hostOf(request)))
       return refuse(response, 400, 'That is no request for one host.\n')
@@ -64,11 +69,7 @@ function refuse(response: http.ServerResponse, status: number, text: string): vo
 }
 
 /** For an app that is not to be handed the connection, or could not be. */
-function answerFor(
-  { app, wakes }: Exclude<Seen, string>,
-  request: http.IncomingMessage,
-  response: http.ServerResponse,
-): void {
+function answerFor({ app, wakes }: Route, request: http.IncomingMessage, response: http.ServerResponse): void {
   if (!wakes) {
     response.setHeader('Retry-After', RETRY)
     return refuse(response, 503, `${app.name} rests, and this request is none that wakes it.\n`)
@@ -129,7 +130,7 @@ class Arrival {
     this.#seen = bytes.length
     this.#state = 'parsing'
     posix.control(this.#watch, Control.stop)
-    void parse(bytes, this.app).then(seen => this.#decide(seen))
+    void readHead(bytes, HEAD, request => routeOf(request, this.app)).then(seen => this.#decide(seen ?? 'ours'))
   }
 
   #decide(seen: Seen): void {
@@ -201,46 +202,8 @@ function handOver(path: string, fd: number, came: Came): void {
   }
 }
 
-const FOUND = Symbol('found')
-
-/** Bytes as a connection. What is written goes nowhere: it is Node's own answer to what is malformed, and ours to be given. */
-class Bytes extends Duplex {
-  [FOUND]: ((seen: Seen) => void) | undefined
-
-  override _read(): void {}
-
-  override _write(_chunk: unknown, _encoding: string, done: () => void): void {
-    this[FOUND]?.('ours')
-    done()
-  }
-}
-
-/** By Node's own parser: its server is given the bytes, and never answers. */
-const parser = http.createServer({ maxHeaderSize: HEAD })
-for (const event of ['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect']) {
-  parser.on(event, (request: http.IncomingMessage) => (request.socket as unknown as Bytes)[FOUND]?.(routeOf(request)))
-}
-parser.on('clientError', (_error, socket) => (socket as unknown as Bytes)[FOUND]?.('ours'))
-
-function parse(bytes: Buffer, app?: Known): Promise<Seen> {
-  return new Promise(resolve => {
-    const connection = new Bytes()
-    if (app) byAddress.set(connection, app)
-    const settle = (seen: Seen) => {
-      connection[FOUND] = undefined
-      connection.destroy()
-      resolve(seen)
-    }
-    connection[FOUND] = settle
-    connection.on('error', () => {})
-    parser.emit('connection', connection)
-    connection.push(bytes)
-    setImmediate(() => setImmediate(() => connection[FOUND] && settle('more')))
-  })
-}
-
-function routeOf(request: http.IncomingMessage): Seen {
-  const app = byAddress.get(request.socket) ?? byHost.get(oneHost(request) ?? '')
+function routeOf(request: http.IncomingMessage, given?: Known): Route | 'ours' {
+  const app = given ?? byHost.get(oneHost(request) ?? '')
   return app ? { app, wakes: counts(request, app.rules ?? {}) } : 'ours'
 }
 
