@@ -388,6 +388,7 @@ describe('a configuration', () => {
         `apps.localhost: ${NAME} is wanted, not "localhost"`,
       ],
       ['a key', { gatway: 1, ...app({}) }, 'gatway: there is no such key (did you mean gateway?)'],
+      ['a key that any object has', { constructor: 1, ...app({}) }, 'constructor: there is no such key'],
       [
         'keys of an app',
         app({ idel: 1, 'max-use': 1, something: 1 }),
