@@ -68,7 +68,8 @@ export class Supervision {
   readonly #sick = new Backoff()
   #timer: NodeJS.Timeout | undefined
   #toldAt = Number.NEGATIVE_INFINITY
-  #complained = false
+  /** What cannot be written, which stops nobody from being served. */
+  #trouble = ''
 
   constructor(
     private readonly config: AppConfig,
@@ -157,7 +158,8 @@ export class Supervision {
     const { active, wait } = this.fleet
     if (active.length === 0) return wait > 0 ? `next try in ${duration(wait)}` : 'the next request is another try'
     const reasons = reasonsOf(this.fleet.all.map(({ busy }) => busy))
-    return reasons.length > 0 ? reasons.join(', ') : this.master.prospect()
+    const why = reasons.length > 0 ? reasons.join(', ') : this.master.prospect()
+    return this.#trouble === '' ? why : `${why}; degraded: ${this.#trouble}`
   }
 
   /** What `--stats-file` asks for; `kill -USR1` says it on stderr, too. */
@@ -207,10 +209,11 @@ export class Supervision {
     try {
       fs.writeFileSync(temporary, `${JSON.stringify(this.stats, null, 2)}\n`)
       fs.renameSync(temporary, statsFile)
-      this.#complained = false
+      this.#trouble = ''
     } catch (error) {
-      if (!this.#complained) this.fleet.complain(`cannot write ${statsFile}: ${causeOf(error)}`)
-      this.#complained = true // once is enough for as long as it lasts
+      const trouble = `cannot write ${statsFile}: ${causeOf(error)}`
+      if (this.#trouble !== trouble) this.fleet.complain(trouble) // once is enough for as long as it lasts
+      this.#trouble = trouble
       discard(temporary)
     }
   }
