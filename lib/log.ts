@@ -3,6 +3,7 @@
  * debug is loaded only when DEBUG asks: it costs more than all else that a worker loads before the app.
  */
 import fs from 'node:fs'
+import { posix } from './posix.js'
 
 /** syslog's, which the journal keeps where it is told by the number before a line: sd-daemon(3). */
 const LEVELS = { error: 3, warning: 4, info: 6 } as const
@@ -13,10 +14,15 @@ export function say(who: string, text: string, level: Level = 'info'): void {
   write(`${who}: ${text}\n`, level)
 }
 
+/** Bytes for which a pipe that takes any has room. */
+const PART = 4096
+
 /** Text on stderr, a line or several. */
 export function write(text: string, level: Level): void {
+  const bytes = Buffer.from(isJournal() ? text.replace(/^(?=.)/gm, `<${LEVELS[level]}>`) : text)
   try {
-    fs.writeSync(2, isJournal() ? text.replace(/^(?=.)/gm, `<${LEVELS[level]}>`) : text)
+    // A pipe that nobody reads would have us wait for ever.
+    for (let at = 0; at < bytes.length && posix.writable(2); at += PART) fs.writeSync(2, bytes.subarray(at, at + PART))
   } catch (error) {
     // A closed or full log must not stop the service; whoever reads it sees the gap.
     if (!['EPIPE', 'EAGAIN', 'EIO', 'ENOSPC', 'EBADF'].includes((error as NodeJS.ErrnoException).code ?? ''))

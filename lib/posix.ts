@@ -46,6 +46,8 @@ export interface Posix {
   flock(fd: number): void
   /** 1 when a read or an accept would not wait, else 0. */
   readable(fd: number): number
+  /** 1 when a write of up to 4,096 bytes would not wait, else 0. */
+  writable(fd: number): number
   /** A sealed memfd of that many bytes; /proc shows the name. */
   memfd(name: string, bytes: number): number
   /** A sealed memfd mapped shared. */

@@ -265,6 +265,13 @@ static napi_value Readable(napi_env env, napi_callback_info info) {
   return result(env, "poll", poll(&poll_fd, 1, 0));
 }
 
+/* The same of a write of up to 4,096 bytes. */
+static napi_value Writable(napi_env env, napi_callback_info info) {
+  INTEGERS(a, 1);
+  struct pollfd poll_fd = {.fd = a[0], .events = POLLOUT};
+  return result(env, "poll", poll(&poll_fd, 1, 0));
+}
+
 /* ---- Shared memory ---- */
 
 /* memfd(name, size): zeroed, of a fixed size: a mapping that another process truncates would be SIGBUS. */
@@ -412,7 +419,7 @@ NAPI_MODULE_INIT() {
     {"socket", Socket}, {"setsockopt", Setsockopt}, {"getsockopt", Getsockopt}, {"bind", Bind}, {"connect", Connect},
     {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair},
     {"notify", Notify}, {"send", Send}, {"peek", Peek}, {"receive", Receive}, {"close", Close},
-    {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable},
+    {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable}, {"writable", Writable},
     {"memfd", Memfd}, {"mmap", Mmap}, {"unmap", Unmap}, {"backlog", Backlog}, {"poll", Poll}, {"control", Control},
     {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen}, {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap},
     {"prctl", Prctl}, {"yield", Yield},
