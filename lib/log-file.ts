@@ -42,6 +42,32 @@ export function divert(file: string): void {
   }
 }
 
+/**
+ * A full disk does not end the app: Node would, with an 'error' that nobody hears. What is said meanwhile is lost, and only
+ * that. The streams are made no sooner than the app asks for them.
+ */
+export function endure(): void {
+  for (const name of ['stdout', 'stderr'] as const) {
+    const property = Object.getOwnPropertyDescriptor(process, name)!
+    let stream: NodeJS.WriteStream | undefined
+    const get = () => {
+      if (stream) return stream
+      stream = property.get!.call(process) as NodeJS.WriteStream
+      const fd = name === 'stdout' ? 1 : 2
+      stream._write = (chunk, _encoding, done) => {
+        try {
+          for (let rest: Buffer = Buffer.from(chunk); rest.length > 0; ) rest = rest.subarray(fs.writeSync(fd, rest))
+        } catch {
+          // There is nobody to tell: this is where it would be said.
+        }
+        done()
+      }
+      return stream
+    }
+    Object.defineProperty(process, name, { ...property, get })
+  }
+}
+
 /** Nobody writes to it now: a long one becomes FILE.1, and the next begins anew. */
 export function putAway(file: string): void {
   try {

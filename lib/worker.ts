@@ -21,7 +21,7 @@ import { loadHooks, run } from './hooks.js'
 import { checkInInterval } from './idle.js'
 import { captureListen } from './listen.js'
 import { tracer } from './log.js'
-import { divert } from './log-file.js'
+import { divert, endure } from './log-file.js'
 import { measure } from './measure.js'
 import { introduce } from './membership.js'
 import { Overlooked } from './overlooked.js'
@@ -51,7 +51,10 @@ function live(config: AppConfig, index: number): void {
   const { groups, channel: fd, stats } = inherit(process.env)
   scrub(process.env)
   forgetPreload()
-  if (config.log !== undefined) divert(config.log)
+  if (config.log !== undefined) {
+    divert(config.log)
+    endure()
+  }
   process.title = `lookout worker ${index} ${config.name}`
   const trace = tracer(`worker:${index}`)
   trace('loads %s', config.script)
