@@ -8,7 +8,7 @@ import { descriptorsOf, memoryOf, ticks, waiting } from '../support/kernel.js'
 import { childrenOf, fixture, isAlive, type Lookout, until } from '../support/lookout.js'
 
 /** Apps that are woken in turn: one is not woken more than ten times a second. */
-const APPS = ['one', 'two', 'three', 'four']
+const APPS = ['one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight']
 
 /** ms of wakes. */
 const WAKING = 20_000

@@ -18,6 +18,9 @@ const CONNECTIONS = 600
 /** Descriptors that the worker without room may have. */
 const FEW = 40
 
+/** ms that a client waits. */
+const PATIENCE = 4000
+
 /** ms of CPU time in a second that are no spin. */
 const LITTLE = 100
 
@@ -26,18 +29,19 @@ async function lost(url: string, worker: number): Promise<{ lost: number; served
   execFileSync('prlimit', ['--pid', `${worker}`, `--nofile=${FEW}:${FEW}`])
   const { replies, errors } = hold(url, CONNECTIONS, '/pid')
   // Those that are neither answered nor ended are as good as lost, and waited for no longer than this.
-  await until('all answered', () => replies.length + errors.length === CONNECTIONS).catch(() => {})
+  await until('all answered', () => replies.length + errors.length === CONNECTIONS, PATIENCE).catch(() => {})
   const right = replies.filter(({ status }) => status === 200)
   const own = right.filter(({ body }) => body === `${worker}`).length
   return { lost: CONNECTIONS - right.length, served: [own, right.length - own] }
 }
 
-/** The same app in two workers of node:cluster, as it comes. */
-async function cluster(): Promise<{ url: string; worker: number }> {
+/** The same app in two workers of node:cluster: by its round robin, or all of them accepting. */
+async function cluster(policy: 'RR' | 'NONE'): Promise<{ url: string; worker: number }> {
   const port = await freePort()
   const program = Program.run([
     app(`const cluster = require('node:cluster')
       process.env.PORT = '${port}'
+      cluster.schedulingPolicy = cluster.SCHED_${policy}
       if (cluster.isWorker) return require(${JSON.stringify(fixture('plain.js'))})
       let listening = 0
       cluster.on('listening', () => ++listening === 2 && console.log('both listen'))
@@ -111,10 +115,13 @@ describe('nothing left to be had', () => {
     expect(ours.lost).to.equal(0)
     expect(ours.served[0]).to.be.below(FEW)
     await lookout.stop()
-    const { url, worker } = await cluster()
-    const theirs = await lost(url, worker)
+    const theirs = []
+    for (const policy of ['RR', 'NONE'] as const) {
+      const { url, worker } = await cluster(policy)
+      theirs.push((await lost(url, worker)).lost)
+    }
     const figure = `${ours.lost} of ${CONNECTIONS} lost: ${ours.served.join(' and ')} served`
-    return { figure, baseline: `${theirs.lost} of ${CONNECTIONS} lost (node:cluster)` }
+    return { figure, baseline: `node:cluster: ${theirs[0]} of ${CONNECTIONS} lost, by SCHED_NONE ${theirs[1]}` }
   })
 
   fault(

@@ -37,7 +37,7 @@ require('node:http').createServer((request, response) => {
 }).listen(3000)
 `
 
-/** Writes random bytes into all slots, its own and the others', with pids that are not to be signalled. */
+/** Writes random bytes into all slots, its own and the others', with pids that are not to be signalled; it has to be killed. */
 const SCRIBBLES = `${FOUND}
 const { posix } = require(${JSON.stringify(path.join(ROOT, 'dist/lib/posix.js'))})
 const memory = posix.mmap(fd, 256 * 128)
@@ -47,6 +47,7 @@ setInterval(() => {
   require('node:crypto').randomFillSync(bytes)
   for (let slot = 0; slot < 256; slot++) words[slot * 16 + 8] = pids[slot % pids.length]
 }, 1)
+process.on('SIGTERM', () => {})
 require('node:http').createServer((request, response) => response.end('hello')).listen(3000)
 `
 
@@ -108,8 +109,8 @@ describe('hostile statistics', () => {
       skipWithout(this, cannotTrace())
       const pid = stranger()
       const file = path.join(temporaryFolder(), 'stats.json')
-      const options = ['--watchdog', '400ms', '--max-use', '1000', '--max-rss', '300M', '--max-lifetime', '2s']
-      const args = ['-w', '3', ...options, '--stats-file', file, '--idle', '10s', '--grace', '2s', app(SCRIBBLES)]
+      const options = ['--watchdog', '400ms', '--max-use', '1000', '--max-rss', '300M', '--max-lifetime', '1s']
+      const args = ['-w', '3', ...options, '--stats-file', file, '--idle', '10s', '--grace', '300ms', app(SCRIBBLES)]
       const lookout = await Lookout.start(args, { env: { STRANGER: `${pid}` } })
       const traced = await trace(lookout.pid, '-e', `trace=${SENDS}`, '-e', 'signal=none', '--decode-fds=pidfd')
       expect((await request(lookout.url)).body).to.equal('hello')
