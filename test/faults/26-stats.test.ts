@@ -112,7 +112,7 @@ describe('hostile statistics', () => {
       const options = ['--watchdog', '400ms', '--max-use', '1000', '--max-rss', '300M', '--max-lifetime', '1s']
       const args = ['-w', '3', ...options, '--stats-file', file, '--idle', '10s', '--grace', '300ms', app(SCRIBBLES)]
       const lookout = await Lookout.start(args, { env: { STRANGER: `${pid}` } })
-      const traced = await trace(lookout.pid, '-e', `trace=${SENDS}`, '-e', 'signal=none', '--decode-fds=pidfd')
+      const traced = await trace(lookout.pid, '-e', `trace=${SENDS}`, '--decode-fds=pidfd')
       expect((await request(lookout.url)).body).to.equal('hello')
       let checked = 0
       const end = performance.now() + 6000

@@ -12,7 +12,7 @@ import { Folder } from './folder.js'
 import { cleanups, fixture, isAlive, Lookout, temporaryFolder, until } from './lookout.js'
 
 /** Leads a group, as a master does; says which signals it gets. */
-const STRANGER = `const names = ['HUP', 'INT', 'TERM', 'USR1', 'USR2', 'QUIT', 'CONT', 'TTIN', 'TTOU', 'ABRT']
+const STRANGER = `const names = ['HUP', 'INT', 'TERM', 'USR1', 'USR2', 'QUIT', 'CONT', 'TTIN', 'TTOU', 'ABRT', 'WINCH']
 for (const name of names) process.on('SIG' + name, () => console.log(name))
 setInterval(() => {}, 1000)
 console.log('there')`
@@ -50,10 +50,13 @@ class Stranger {
     throw new Error(`pid ${pid} was not to be had in ${TRIES} tries`)
   }
 
-  /** Signals that it got; its death counts as one. */
-  get signals(): string[] {
-    const heard = this.said.trim().split('\n').slice(1)
-    return isAlive(this.child.pid!) ? heard : [...heard, 'killed']
+  /** Signals that it got, but for the one that is sent here, and behind all others; its death counts as one. */
+  async signals(): Promise<string[]> {
+    const heard = () => this.said.trim().split('\n').slice(1)
+    if (!isAlive(this.child.pid!)) return [...heard(), 'killed']
+    this.child.kill('SIGWINCH')
+    await until('it heard that', () => heard().at(-1) === 'WINCH')
+    return heard().slice(0, -1)
   }
 }
 
@@ -122,8 +125,7 @@ async function itself(): Promise<Stranger> {
 async function main(): Promise<void> {
   const result: Record<string, string[]> = {}
   for (const [name, take] of Object.entries({ worker, master, itself })) {
-    const stranger = await take()
-    result[name] = stranger.signals
+    result[name] = await (await take()).signals()
     for (let undo = cleanups.pop(); undo; undo = cleanups.pop()) await undo()
   }
   console.log(JSON.stringify(result))
