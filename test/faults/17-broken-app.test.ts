@@ -112,7 +112,7 @@ describe('an app that fails', () => {
       const gaps = times.slice(1).map((time, index) => time - times[index]!)
       expect(times.length).to.be.within(4, 20)
       const longest = Math.max(...gaps)
-      expect(longest, 'ms').to.be.within(4000, 15_500)
+      expect(longest, 'ms').to.be.above(4000) // that it is 15 s at most is row 17's
       expect(obeyed).to.be.above(5)
       expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
       return `${times.length} in 30 s for ${asked.toLocaleString('en')} requests, the longest wait ${(longest / 1000).toFixed(1)} s; ${obeyed + 1} of ${obeyed + 1} obeyed TERM`
