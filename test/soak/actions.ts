@@ -128,12 +128,14 @@ export const ACTIONS: Action[] = [
     name: 'the idle edge',
     weight: 10,
     async run({ clients, random }) {
+      const times = Array.from({ length: random.between(1, 4) }, () => IDLE + random.between(-20, 60))
       await Promise.all(clients.map(client => client.pause()))
-      const ms = Math.round(IDLE * (0.8 + 0.4 * random.next()))
-      await sleep(ms)
-      await Promise.all(clients.map(client => client.burst(random.between(5, 30), 30)))
+      for (const ms of times) {
+        await sleep(ms) // what was asked last has just been answered: the first of the next is to meet the edge
+        await Promise.all(clients.map(client => client.burst(random.between(2, 20), 30)))
+      }
       for (const client of clients) client.resume()
-      return `${ms} ms`
+      return `${times.join(', ')} ms`
     },
   },
   {
