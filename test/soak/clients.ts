@@ -223,7 +223,7 @@ export class Clients {
     const said = this.model.mayHaveSaid(app, heard.begunAt - (wasOpen ? 10_000 : 0))
     const isAnswered = heard.error === undefined && heard.status === 200
     if (isAnswered && isRight(heard.body, app, question, said)) return
-    const what = heard.error ?? `${heard.status} ${JSON.stringify(heard.body.slice(0, 200))}`
+    const what = heard.error ?? `${heard.status} ${JSON.stringify(heard.body.slice(0, 500))}`
     const failed: Failed = { ...heard, app, byName: host !== undefined, what, isStale: isStale && !isAnswered }
     setTimeout(() => {
       const excuse = isAnswered ? undefined : this.model.excuse(failed)

@@ -44,6 +44,9 @@ export interface Ends {
 /** ms for which an app that failed may answer 503: its back-off, and a boot. */
 const BACKOFF = 15_000 + 5000
 
+/** What a 503 may say: that the app is broken, or was killed. */
+const REASONS = /not today|was killed by signal 9/
+
 /** ms that a new configuration has to reach everybody. */
 const LATE = 4000
 
@@ -116,9 +119,9 @@ export class Model {
 
   /** @returns why it may have failed; undefined where it may not. Asked a moment later, when who ended has said so. */
   excuse(failed: Failed): string | undefined {
-    const { port, openedAt, begunAt, endedAt, isPutOff, isStale } = failed
+    const { port, openedAt, begunAt, endedAt, what, isPutOff, isStale } = failed
     const overlaps = ({ from, to }: Span) => from <= endedAt && to >= begunAt
-    if (isPutOff) return this.#spans(failed.app).some(overlaps) ? 'the app failed' : undefined
+    if (isPutOff) return REASONS.test(what) && this.#spans(failed.app).some(overlaps) ? 'the app failed' : undefined
     const killedAt = port === undefined ? undefined : this.#killed.get(port)
     if (killedAt !== undefined && openedAt <= killedAt && killedAt <= endedAt) return 'killed with its process'
     const isKept = ({ kept, from }: Down) => kept.has(port ?? 0) && openedAt < from && begunAt < from && !isStale

@@ -139,6 +139,7 @@ async function main(): Promise<void> {
   const timer = setTimeout(() => {
     isOver = true
   }, minutes * 60_000)
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => blame(new Violation(`got ${signal}`)))
   try {
     const all = Promise.all([...subjects.map(subject => soak(subject, random.fork())), look(subjects)])
     await Promise.race([all, wrong])
