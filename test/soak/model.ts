@@ -35,6 +35,7 @@ interface Text extends Span {
 }
 
 export interface Ends {
+  /** 0: long ago. */
   master: number
   app: string
   at: number
@@ -145,6 +146,11 @@ export class Model {
   get isFailing(): boolean {
     const now = performance.now()
     return [...this.#failing.values()].flat().some(({ from, to }) => from <= now && to >= now)
+  }
+
+  /** Its pid is another's now. */
+  forgetMaster(pid: number): void {
+    for (const ends of this.ends) if (ends.master === pid) ends.master = 0
   }
 
   hasEnded(pid: number): boolean {

@@ -47,7 +47,8 @@ export class Subject {
   readonly frozen = new Set<number>()
   /** The apps of masters by pid, as lookout said. */
   readonly masters = new Map<number, string>()
-  readonly #ready = new Set<number>()
+  /** Workers that listen, and their masters. */
+  readonly #ready = new Map<number, number>()
   /** How many workers were killed, by master. */
   readonly #kills = new Map<number, number>()
   /** What it, and those before it, said last. */
@@ -192,6 +193,7 @@ export class Subject {
     if (app !== undefined) {
       this.wakes++
       this.masters.set(Number(woken), app)
+      this.#forget(Number(woken))
     }
     const [, master, why] = /^master (\d+): ends: (.*)$/.exec(line) ?? []
     if (master !== undefined) {
@@ -202,11 +204,18 @@ export class Subject {
         why: why!,
       })
     }
-    const [, ready] = /^master \d+: worker \d+ pid (\d+) ready/.exec(line) ?? []
-    if (ready !== undefined) this.#ready.add(Number(ready))
+    const [, parent, ready] = /^master (\d+): worker \d+ pid (\d+) ready/.exec(line) ?? []
+    if (ready !== undefined) this.#ready.set(Number(ready), Number(parent))
     if (/^ +at .*(dist\/(boot|lib)|bin\/lookout)/.test(line) || /assert/i.test(line)) {
       this.telling.blame(new Violation(`it said what it never should: ${line}\n${this.tail()}`))
     }
+  }
+
+  /** Another had that pid, long ago. */
+  #forget(master: number): void {
+    this.model.forgetMaster(master)
+    this.#kills.delete(master)
+    for (const [worker, parent] of this.#ready) if (parent === master) this.#ready.delete(worker)
   }
 
   /** Masters that live, by /proc. */
@@ -265,7 +274,7 @@ export class Subject {
     this.disturbances++
     const kills = (this.#kills.get(master) ?? 0) + 1
     this.#kills.set(master, kills)
-    if (kills > 1 || !this.#ready.has(victim)) this.#mayFail(app)
+    if (kills > 1 || this.#ready.get(victim) !== master) this.#mayFail(app)
     this.model.killed([...this.portsOf([victim]), ...this.#portsInTransit()])
     process.kill(victim, 'SIGKILL')
     return `${victim} of ${app}`
