@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { mochaHooks } from '../support/hooks.js'
+import { leftovers, mochaHooks } from '../support/hooks.js'
 import { until } from '../support/lookout.js'
 import { ACTIONS, type Action } from './actions.js'
 import { count, type Tally, Violation } from './clients.js'
@@ -130,6 +130,14 @@ async function look(subjects: Subject[]): Promise<void> {
   }
 }
 
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // gone meanwhile
+  }
+}
+
 async function main(): Promise<void> {
   console.log(`seed ${seed}, ${minutes} min`)
   const random = new Random(seed)
@@ -149,7 +157,8 @@ async function main(): Promise<void> {
     process.exitCode = 1
     const text = error instanceof Violation ? error.message : (error as Error).stack
     console.error(`\n${seconds()}: seed ${seed}: ${text}\n\nthe last actions:\n${last.join('\n')}`)
-    for (const subject of subjects) subject.thaw()
+    // What goes on for want of a master, or is stopped, would be waited for.
+    for (const process of leftovers()) kill(Number.parseInt(process, 10))
   } finally {
     isOver = true
     clearInterval(lines)
