@@ -7,9 +7,9 @@ import { random } from './tally.js'
 /** ms before and after the moment that is aimed at. */
 const SPREAD = 3
 
-/** ms by which it is corrected each time: two of three bursts are to see it end. */
+/** ms by which it is corrected each time: four of five bursts are to see it end. */
 const EARLIER = 1
-const LATER = 2
+const LATER = 4
 
 /** What ends when it is idle, and serves whoever comes next. */
 export interface Ender {
@@ -18,8 +18,8 @@ export interface Ender {
   idle: number
   /** ms, monotonic: when it was seen to end. */
   ends: number[]
-  /** Whether there is any hope for who connects. */
-  serves(): boolean
+  /** Whether it is done with starting, so that nothing else than clients has it go on. */
+  isUp(): boolean
 }
 
 /** When a pattern appears in a stream. */
@@ -33,20 +33,25 @@ function times(stream: Readable, pattern: RegExp): number[] {
 
 export async function lookout(idle: number, workers: number): Promise<Ender & { lookout: Lookout }> {
   const options = ['-l', '127.0.0.1:0', '--idle', `${idle}ms`, '-w', `${workers}`]
-  const lookout = await Lookout.start([...options, fixture('plain.js')])
-  return { lookout, url: lookout.url, idle, ends: times(lookout.child.stderr!, /: ends: idle/g), serves: () => true }
+  const lookout = await Lookout.start([...options, fixture('exits.js')])
+  const isUp = () => {
+    const [, ...wakes] = lookout.stderr.split(': wakes ')
+    const last = wakes.at(-1)
+    return last === undefined || last.includes(': ends: ') || last.split(' ready in ').length > workers
+  }
+  return { lookout, url: lookout.url, idle, ends: times(lookout.child.stderr!, /: ends: idle/g), isUp }
 }
 
 /** The same without lookout: an app that ends by itself, and a loop that starts it again. */
 export async function plainNode(idle: number): Promise<Ender> {
   const port = await freePort()
-  const program = Program.run([fixture('again.js'), fixture('ends-idle.js'), `${port}`, `${idle}`])
+  const program = Program.run([fixture('again.js'), fixture('ends-idle.js'), `${idle}`], { PORT: `${port}` })
   cleanups.push(async () => {
     program.child.stdin!.end()
     await program.ended
   })
   const [listens, ends] = [/^listens$/gm, /^ends$/gm].map(pattern => times(program.child.stdout!, pattern))
-  return { url: `http://127.0.0.1:${port}`, idle, ends: ends!, serves: () => listens!.length > ends!.length }
+  return { url: `http://127.0.0.1:${port}`, idle, ends: ends!, isUp: () => listens!.length > ends!.length }
 }
 
 export interface Cycles {
@@ -67,7 +72,7 @@ export async function atTheEdge(app: Ender, cycles: Cycles, ask: (client: number
   const begun: number[] = []
   let aim = app.idle
   while (begun.length < cycles.requests || app.ends.length < cycles.ends) {
-    await until('it serves', app.serves)
+    await until('it is up', app.isUp)
     await ask(0) // from now on it is idle
     const { length } = app.ends
     const since = performance.now()

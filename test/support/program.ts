@@ -40,11 +40,11 @@ export class Program {
     return Program.run([file])
   }
 
-  static run(args: string[]): Program {
+  static run(args: string[], variables: NodeJS.ProcessEnv = {}): Program {
     const [name, value] = MARK.split('=') as [string, string]
     const { NODE_V8_COVERAGE, ...env } = process.env
     return new Program(
-      spawn(process.execPath, args, { env: { ...env, [name]: value }, stdio: ['pipe', 'pipe', 'pipe'] }),
+      spawn(process.execPath, args, { env: { ...env, ...variables, [name]: value }, stdio: ['pipe', 'pipe', 'pipe'] }),
     )
   }
 
