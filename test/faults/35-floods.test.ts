@@ -30,8 +30,8 @@ async function awake(...options: string[]): Promise<{ lookout: Lookout; env: Nod
   return { lookout, env }
 }
 
-/** `count` readings of what \`lookout status\` reads, in another process, and as many SIGUSR1; begun at once. */
-function flood({ lookout, env }: { lookout: Lookout; env: NodeJS.ProcessEnv }, count: number): Promise<void> {
+/** `count` readings of what `lookout status` reads, in another process, and as many SIGUSR1; begun at once. */
+async function flood({ lookout, env }: { lookout: Lookout; env: NodeJS.ProcessEnv }, count: number): Promise<void> {
   const [name, value] = MARK.split('=') as [string, string]
   const script = `const { survey } = require('./survey.js')
     for (let i = 0; i < ${count}; i++) {
@@ -43,7 +43,7 @@ function flood({ lookout, env }: { lookout: Lookout; env: NodeJS.ProcessEnv }, c
     env: { ...process.env, ...env, [name]: value },
     stdio: 'inherit',
   })
-  return ended(child).then(code => expect(code).to.equal(0) && undefined)
+  expect(await ended(child)).to.equal(0)
 }
 
 function ended(child: ChildProcess): Promise<number | null> {
@@ -56,15 +56,17 @@ async function latencies(url: string, over: Promise<unknown>): Promise<number[]>
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
   const all: number[] = []
   let going = true
-  void over.then(() => {
+  const stop = () => {
     going = false
-  })
+  }
+  over.then(stop, stop)
   while (going || all.length < 200) {
     const start = performance.now()
     expect((await request(url, '/', { agent })).body).to.equal('hello')
     all.push(performance.now() - start)
   }
   agent.destroy()
+  await over
   return all
 }
 

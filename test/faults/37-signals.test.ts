@@ -18,16 +18,16 @@ const ENDING: [NodeJS.Signals, Ended][] = [
   ['SIGQUIT', { code: 131, signal: null }],
 ]
 
-/** After these it goes on. */
-const PASSING: NodeJS.Signals[] = [
-  'SIGUSR1',
-  'SIGUSR2',
-  'SIGTTIN',
-  'SIGTTOU',
-  'SIGTSTP',
-  'SIGCHLD',
-  'SIGPIPE',
-  'SIGWINCH',
+/** After these it goes on; how often each comes in one life: fewer times where it starts processes. */
+const PASSING: [NodeJS.Signals, number][] = [
+  ['SIGUSR1', 12],
+  ['SIGUSR2', 3],
+  ['SIGTTIN', 2],
+  ['SIGTTOU', 12],
+  ['SIGTSTP', 12],
+  ['SIGCHLD', 12],
+  ['SIGPIPE', 12],
+  ['SIGWINCH', 12],
 ]
 
 /** Children of the process, and of its own: those that have ended, and nobody has reaped. */
@@ -84,18 +84,20 @@ describe('signals', () => {
     const length = await span()
     const figure = { signals: 0, lives: 0, answered: 0, ended: 0 }
 
-    /** At a moment of a life that has just begun. */
-    const send = async (lookout: Lookout, signal: NodeJS.Signals) => {
-      await moment(performance.now(), length * spread(figure.signals++))
-      lookout.signal(signal)
-    }
+    /** So many moments of a life, in order: ms from its beginning. */
+    const moments = (count: number) =>
+      Array.from({ length: count }, () => length * spread(figure.signals++)).sort((one, other) => one - other)
 
-    const goesOn = async (signal: NodeJS.Signals) => {
+    const goesOn = async (signal: NodeJS.Signals, times: number) => {
       const lookout = await start()
       for (let turn = 0; turn < 2; turn++) {
+        const begun = performance.now()
         const answers = life(lookout)
-        await send(lookout, signal)
-        if (signal === 'SIGTSTP') lookout.signal('SIGCONT')
+        for (const offset of moments(times)) {
+          await moment(begun, offset)
+          lookout.signal(signal)
+          if (signal === 'SIGTSTP') lookout.signal('SIGCONT')
+        }
         expect(await answers, `${signal}\n${lookout.stderr}`).to.deep.equal(Array(6).fill('ok'))
         figure.answered += 6
         await lookout.rests()
@@ -107,12 +109,11 @@ describe('signals', () => {
 
     const ends = async (signal: NodeJS.Signals, end: Ended) => {
       const lookout = await start()
+      const begun = performance.now()
       const answers = life(lookout)
-      const sent = send(lookout, signal)
-      let pids: number[] = []
-      await sent.then(() => {
-        pids = [lookout.master ?? [], lookout.workers].flat()
-      })
+      await moment(begun, moments(1)[0]!)
+      const pids = [lookout.master ?? [], lookout.workers].flat()
+      lookout.signal(signal)
       const wedged = new Promise(resolve => setTimeout(resolve, 5000, 'wedged').unref())
       expect(await Promise.race([lookout.ended, wedged]), `${signal}\n${lookout.stderr}`).to.deep.equal(end)
       await until('gone', () => !pids.some(isAlive), 1000)
@@ -120,12 +121,13 @@ describe('signals', () => {
       figure.ended++
     }
 
-    const ending = ENDING.map(
-      ([signal, end]) =>
-        () =>
-          ends(signal, end),
-    )
-    const kinds = [...ending, ...PASSING.map(signal => () => goesOn(signal)), ...ending]
+    const ending = ENDING.map(([signal, end]) => {
+      return () => ends(signal, end)
+    })
+    const passing = PASSING.map(([signal, times]) => {
+      return () => goesOn(signal, times)
+    })
+    const kinds = [...ending, ...passing, ...ending]
     const over = performance.now() + SPAN
     let begun = 0
     const work = async () => {
