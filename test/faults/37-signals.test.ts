@@ -73,6 +73,9 @@ async function span(): Promise<number> {
   return took
 }
 
+/** ms after which something is wedged: three restarts of two workers take that long on a machine that is very busy. */
+const PATIENCE = 60_000
+
 /** For how long new lives are begun, in ms. */
 const SPAN = 17_000
 
@@ -100,7 +103,7 @@ describe('signals', () => {
         }
         expect(await answers, `${signal}\n${lookout.stderr}`).to.deep.equal(Array(6).fill('ok'))
         figure.answered += 6
-        await lookout.rests()
+        await lookout.rests(PATIENCE)
         await until('reaped', () => zombiesOf(lookout.pid).length === 0, 500)
         figure.lives++
       }
@@ -114,7 +117,7 @@ describe('signals', () => {
       await moment(begun, moments(1)[0]!)
       const pids = [lookout.master ?? [], lookout.workers].flat()
       lookout.signal(signal)
-      const wedged = new Promise(resolve => setTimeout(resolve, 5000, 'wedged').unref())
+      const wedged = new Promise(resolve => setTimeout(resolve, PATIENCE, 'wedged').unref())
       expect(await Promise.race([lookout.ended, wedged]), `${signal}\n${lookout.stderr}`).to.deep.equal(end)
       await until('gone', () => !pids.some(isAlive), 1000)
       expect(await answers).to.not.include.members(['timeout', 'wrong', 'other'])
