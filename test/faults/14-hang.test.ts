@@ -64,8 +64,9 @@ async function stepped(): Promise<number> {
   const { workers } = lookout
   for (const seconds of [3600, -3600]) {
     fs.writeFileSync(CLOCK, `${seconds}`)
-    const seen = Date.parse((await request(lookout.url)).headers.date!) - Date.now()
-    expect(seen / 1000, 'the step is seen').to.be.closeTo(seconds, 5)
+    // Node makes the date of its answers once a second.
+    const shift = async () => Date.parse((await request(lookout.url)).headers.date!) - Date.now()
+    await until('the step is seen', async () => Math.abs((await shift()) / 1000 - seconds) < 5)
     await rewritten(stats, 1)
     await unharmed(lookout, stats, workers)
   }
