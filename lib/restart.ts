@@ -3,6 +3,7 @@
  * ready. If one does not come to be, the others stay as they are.
  */
 import type { Board } from './board.js'
+import { now } from './clock.js'
 import type { Fleet } from './fleet.js'
 import { plural } from './text.js'
 import type { WorkerHandle } from './worker-handle.js'
@@ -14,6 +15,8 @@ export class Restart {
   /** Those that are still to be replaced; the first is being replaced. */
   #old: WorkerHandle[] = []
   #total = 0
+  /** ms, monotonic. */
+  #begunAt = 0
   /** Who waits for this one's end, and who for that of the next; undefined: there is no next. */
   #waiting: Done[] = []
   #next: Done[] | undefined
@@ -36,6 +39,7 @@ export class Restart {
     this.#waiting = this.#next
     this.#next = undefined
     this.#state = 'running'
+    this.#begunAt = now()
     this.#old = this.fleet.active.filter(({ replaces }) => !replaces?.active)
     this.#total = this.#old.length
     this.board.add({ restartsBegun: 1 })
@@ -59,9 +63,9 @@ export class Restart {
     else this.proceed()
   }
 
-  /** A worker did not come to listen. */
+  /** A worker did not come to listen. One that was missing, and was started since, says as much of the new code. */
   failed(worker: WorkerHandle, why: string): void {
-    if (this.#total === 0 || worker.replaces) this.unstartable(why)
+    if (this.#total === 0 || worker.replaces || worker.startedAt >= this.#begunAt) this.unstartable(why)
   }
 
   /** A worker that was wanted could not be had. */

@@ -75,6 +75,18 @@ describe('a phased restart', () => {
     expect(lookout.workers.length).to.equal(2)
   })
 
+  it('onto a broken app ends also where a worker is missing, which is tried again and again', async () => {
+    const { file, become } = app('old')
+    const lookout = await awake(file, 2)
+    become('throw new Error("not today")')
+    process.kill(lookout.workers[1]!, 'SIGKILL')
+    await until('several tries', () => lookout.count(/before it listened/) >= 3)
+    const { code, stderr } = await restart(lookout.pid)
+    expect(code).to.equal(1)
+    expect(stderr).to.match(/not today; 0 of 1 workers were restarted/)
+    expect((await request(lookout.url)).body).to.equal('old')
+  })
+
   it('onto a broken app fails, says why, and loses nothing', async () => {
     const { file, become } = app('old')
     const lookout = await awake(file, 2)
