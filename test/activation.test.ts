@@ -7,7 +7,7 @@ import { posix } from '../lib/posix.js'
 import { Activated, LIES, listening } from './support/activated.js'
 import { request } from './support/client.js'
 import { BIN, childrenOf, cleanups, fixture, isAlive, MARK, temporaryFolder, until } from './support/lookout.js'
-import { SYSTEMD, skipWithout } from './support/missing.js'
+import { skipWithout } from './support/missing.js'
 import { freePort } from './support/program.js'
 
 describe('sockets that are given (LISTEN_FDS)', () => {
@@ -136,7 +136,7 @@ describe('sockets that are given (LISTEN_FDS)', () => {
 describe('systemd-socket-activate', () => {
   it('starts lookout for a connection, TCP and unix', async function () {
     const { error } = spawnSync('systemd-socket-activate', ['--version'])
-    skipWithout(this, error && 'systemd-socket-activate is needed', SYSTEMD)
+    skipWithout(this, error && 'systemd-socket-activate is needed')
     const port = await freePort()
     const file = path.join(temporaryFolder(), 'socket')
     const app = path.join(path.dirname(file), 'app.js')

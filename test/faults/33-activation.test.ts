@@ -4,7 +4,7 @@ import { listening } from '../support/activated.js'
 import { type Outcome, outcome } from '../support/client.js'
 import { fault } from '../support/faults.js'
 import { BIN, cleanups, fixture, MARK } from '../support/lookout.js'
-import { SYSTEMD, skipWithout } from '../support/missing.js'
+import { skipWithout } from '../support/missing.js'
 
 /** ms */
 const IDLE = 50
@@ -57,7 +57,7 @@ class SocketUnit {
 describe('systemd-socket-activate', () => {
   fault(33, 'real activation', '0 of 10,000 lost over 50 starts and more, 2 workers', async function () {
     const { error } = spawnSync('systemd-socket-activate', ['--version'])
-    skipWithout(this, error && 'systemd-socket-activate is needed', SYSTEMD)
+    skipWithout(this, error && 'systemd-socket-activate is needed')
     const { fd, url } = listening()
     const unit = new SocketUnit(fd)
     const counts: Partial<Record<Outcome, number>> = {}

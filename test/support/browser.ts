@@ -1,7 +1,7 @@
 /** A real browser: Debian's. */
 import fs from 'node:fs'
 import { type Browser, chromium } from 'playwright-core'
-import { BROWSER, skipWithout } from './missing.js'
+import { skipWithout } from './missing.js'
 
 const CHROMIUM = '/usr/bin/chromium'
 
@@ -10,7 +10,7 @@ export function startBrowser(): () => Browser {
   let browser: Browser | undefined
 
   before(async function () {
-    skipWithout(this, fs.existsSync(CHROMIUM) ? undefined : `${CHROMIUM} is needed`, BROWSER)
+    skipWithout(this, fs.existsSync(CHROMIUM) ? undefined : `${CHROMIUM} is needed`)
     browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] })
   })
 

@@ -2,20 +2,13 @@
 import { spawnSync } from 'node:child_process'
 import type { Context } from 'mocha'
 
-/**
- * @param reason what is missing; undefined where nothing is, and the test runs
- * @param variable that of the environment which says "required" where it may not be missing
- */
-export function skipWithout(context: Context, reason: string | undefined, variable?: string): void {
+/** @param reason what is missing; undefined where nothing is, and the test runs */
+export function skipWithout(context: Context, reason: string | undefined): void {
   if (reason === undefined) return
-  if (variable !== undefined && process.env[variable] === 'required') throw new Error(reason)
+  if (process.env.LOOKOUT_TESTS_ALL === 'required') throw new Error(reason)
   console.log(`    not run: ${reason}`)
   context.skip()
 }
-
-/** The variables that .ci/run sets. */
-export const SYSTEMD = 'LOOKOUT_TESTS_SYSTEMD'
-export const BROWSER = 'LOOKOUT_TESTS_BROWSER'
 
 /** What to say where root is needed, and we are not. */
 export const notRoot = (): string | undefined => (process.getuid?.() === 0 ? undefined : 'root is needed')

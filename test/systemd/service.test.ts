@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import { request } from '../support/client.js'
 import { failures, load } from '../support/load.js'
 import { cleanups, until } from '../support/lookout.js'
-import { SYSTEMD, skipWithout } from '../support/missing.js'
+import { skipWithout } from '../support/missing.js'
 import { freePort } from '../support/program.js'
 import { missing, Systemd } from '../support/systemd.js'
 
@@ -24,7 +24,7 @@ describe('under systemd', function () {
   let systemd: Systemd
 
   before('a systemd of our own', async function () {
-    skipWithout(this, missing(), SYSTEMD)
+    skipWithout(this, missing())
     systemd = await Systemd.boot()
   })
 
