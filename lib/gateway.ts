@@ -7,6 +7,7 @@ import diagnostics from 'node:diagnostics_channel'
 import http from 'node:http'
 import net from 'node:net'
 import { now } from './clock.js'
+import { causeOf } from './errors.js'
 import { readHead } from './gateway-head.js'
 import { heard, type Known } from './gateway-known.js'
 import { Came, hostFields, hostOf, oneHost } from './handoff.js'
@@ -223,7 +224,12 @@ function listen(app?: Known): net.Server {
 async function measure(request: http.IncomingMessage, response: http.ServerResponse): Promise<void> {
   if (!/^\/metrics(\?|$)/.test(request.url ?? '')) return refuse(response, 404, 'Metrics are at /metrics.\n')
   const { metricsText, TYPE } = require('./metrics.js') as typeof import('./metrics.js')
-  const text = await metricsText(process.env)
+  let text: string
+  try {
+    text = await metricsText(process.env)
+  } catch (error) {
+    return refuse(response, 500, `What is known of the apps cannot be read: ${causeOf(error)}\n`)
+  }
   response.writeHead(200, { 'Content-Type': TYPE, 'Content-Length': Buffer.byteLength(text) })
   response.end(request.method === 'HEAD' ? undefined : text)
 }

@@ -4,6 +4,7 @@ import { Channel, type Fault, type Stop, type ToMaster, type ToWorker } from './
 import { now } from './clock.js'
 import { write } from './log.js'
 import { Control, posix, type Watch } from './posix.js'
+import { busyOf, faultOf, list, number, text } from './said.js'
 import { Field, type Stats, type WorkerStats } from './stats.js'
 
 /** The end of a process: its exit code, or the signal that killed it. */
@@ -220,38 +221,4 @@ export class WorkerHandle {
     this.#channel.close()
     this.state = 'ended'
   }
-}
-
-/** What a worker was to send, whatever it has sent: nothing of it is converted, for that could call what is no method. */
-function list(value: unknown, type: 'string'): string[]
-function list(value: unknown, type: 'number'): number[]
-function list(value: unknown, type: string): unknown[] {
-  return Array.isArray(value) ? value.filter(element => typeof element === type) : []
-}
-
-function text(value: unknown): string {
-  return typeof value === 'string' ? value : ''
-}
-
-function faultOf(value: unknown): Fault {
-  const { message, stack } = (value ?? {}) as Record<string, unknown>
-  return { message: text(message), ...(typeof stack === 'string' && { stack }) }
-}
-
-function busyOf(value: unknown): Busy {
-  const { holds, ...counts } = (value ?? {}) as Record<string, unknown>
-  const count = (key: string) => (typeof counts[key] === 'number' ? counts[key] : 0)
-  return {
-    requests: count('requests'),
-    upgraded: count('upgraded'),
-    passedAt: count('passedAt'),
-    raw: count('raw'),
-    handshakes: count('handshakes'),
-    holds: list(holds, 'string'),
-  }
-}
-
-/** Infinity where it is none. */
-function number(value: unknown): number {
-  return typeof value === 'number' ? value : Number.POSITIVE_INFINITY
 }
