@@ -1,6 +1,7 @@
 /** What no two apps of a configuration can have. */
 import { type Address, parseAddress } from './address.js'
-import { type Mistake, show } from './configuration-schema.js'
+import type { Mistake } from './configuration-mistakes.js'
+import { show } from './configuration-schema.js'
 import type { Options } from './option-table.js'
 
 /** Where an app or the gateway listens. */

@@ -6,7 +6,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import * as shape from './configuration-schema.js'
+import { dotted } from './configuration-mistakes.js'
 import { causeOf, Misuse } from './errors.js'
 
 const EXTENSIONS = ['.ts', '.mjs', '.js', '.cjs', '.json']
@@ -40,7 +40,7 @@ export async function find(targets: string[], cwd: string): Promise<Source> {
 
 async function fromFile(file: string, called: string): Promise<Source> {
   const value = await read(file, called)
-  const about = (at: PropertyKey[]) => [called, shape.dotted(at)].filter(Boolean).join(': ')
+  const about = (at: PropertyKey[]) => [called, dotted(at)].filter(Boolean).join(': ')
   return { value, folder: path.dirname(file), lines: [], about }
 }
 

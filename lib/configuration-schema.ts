@@ -1,6 +1,6 @@
 /**
  * What a configuration of `lookout up` may say: which keys there are and what they take, by zod, which also makes the JSON schema
- * that editors read. Where something is wrong the rest is checked all the same.
+ * that editors read. What is wrong with one is configuration-mistakes.ts's.
  */
 import { inspect } from 'node:util'
 import { z } from 'zod'
@@ -41,18 +41,9 @@ export interface Input {
   apps: Record<string, AppInput>
 }
 
-/** What is wrong where. */
-export interface Mistake {
-  path: PropertyKey[]
-  text: string
-}
-
 const LABEL = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
-const NAME = new RegExp(`^(?!(lookout|localhost)$)${LABEL}$`)
+export const NAME = new RegExp(`^(?!(lookout|localhost)$)${LABEL}$`)
 const HOST = new RegExp(`^(?=.{1,253}$)${LABEL}(\\.${LABEL})*$`, 'i')
-
-/** apps.shop.hosts[0] */
-export const dotted = z.core.toDotPath
 
 /** A value in a message: short, in one line, and a circle is no harm. */
 export function show(value: unknown): string {
@@ -60,7 +51,7 @@ export function show(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text
 }
 
-function wanted(what: string) {
+export function wanted(what: string) {
   return { error: ({ input }: { input?: unknown }) => `${what} is wanted, not ${show(input)}` }
 }
 
@@ -119,7 +110,7 @@ const scalar = z.union([z.string(), z.number(), z.boolean()], wanted('a text, a 
 
 const pattern = (what: string) => text(what).optional()
 
-const rule = object({
+export const rule = object({
   path: pattern('a path, as /health or /api/*,').describe('without what follows a ?'),
   method: pattern('a method, as GET,'),
   userAgent: pattern('a user agent, as kube-probe/*,'),
@@ -131,7 +122,7 @@ const rule = object({
 const rules = z.array(rule, wanted('a list of rules')).min(1, wanted('a list of rules'))
 
 /** What apps and defaults can have. */
-const shared = {
+export const shared = {
   ...options,
   env: z
     .record(z.string().regex(/^[^=]+$/, wanted("a variable's name")), scalar, wanted('an object'))
@@ -150,7 +141,7 @@ const shared = {
 
 const COMMAND = 'a list of texts, the program first,'
 
-const own = {
+export const own = {
   script: text('a path').optional().describe('a file that node can run, or a folder whose package.json names one'),
   command: texts(COMMAND)
     .min(1, wanted(COMMAND))
@@ -172,7 +163,7 @@ const PORT = wanted('a port from 0 to 65535, or false,')
 const ADDRESS = wanted('an address')
 const APPS = wanted('an object with at least one app')
 
-const schema = object({
+export const schema = object({
   $schema: z.string(wanted('a text')).optional(),
   gateway: z
     .union([z.literal(false), z.int().min(0, PORT).max(65535, PORT)], PORT)
@@ -194,75 +185,4 @@ const schema = object({
 /** As editors have it. */
 export function jsonSchema(): object {
   return { title: 'lookout.config', ...z.toJSONSchema(schema, { target: 'draft-7', io: 'input' }) }
-}
-
-/** The keys that an object at this path can have. */
-function keysAt([first, ...rest]: PropertyKey[]): string[] {
-  if (rest.some(key => key === 'ignore' || key === 'wakeOn')) return Object.keys(rule.shape)
-  if (first === undefined) return Object.keys(schema.shape)
-  return Object.keys(first === 'apps' ? { ...own, ...shared } : shared)
-}
-
-/** Levenshtein's, a row at a time. */
-function distance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, at) => at)
-  for (const [line, letter] of [...from].entries()) {
-    const next = [line + 1]
-    for (let at = 0; at < to.length; at++)
-      next.push(Math.min(row[at]! + (letter === to[at] ? 0 : 1), row[at + 1]! + 1, next[at]! + 1))
-    row = next
-  }
-  return row.at(-1)!
-}
-
-function unknown(path: PropertyKey[], key: string): Mistake {
-  if (path[0] === 'defaults' && Object.hasOwn(own, key))
-    return { path: [...path, key], text: 'only an app can have it' }
-  if (path[0] === 'apps' && key === 'name') return { path: [...path, key], text: "the app's key is its name" }
-  const near = keysAt(path)
-    .map(name => ({ name, far: distance(key, name) }))
-    .sort((one, other) => one.far - other.far)[0]
-  const hint = near && near.far <= 2 ? ` (did you mean ${near.name}?)` : ''
-  return { path: [...path, key], text: `there is no such key${hint}` }
-}
-
-function mistakesOf(issue: z.core.$ZodIssue): Mistake[] {
-  if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknown(issue.path, key))
-  return [{ path: issue.path, text: issue.code === 'invalid_key' ? issue.issues[0]!.message : issue.message }]
-}
-
-/** What zod passes over. */
-const UNSEEN = ['apps', '__proto__']
-
-/** How much of a value goes with a mistake in it: a key of the configuration, of its defaults or of an app. */
-const DEPTH = new Map<PropertyKey | undefined, number>([
-  ['apps', 3],
-  ['defaults', 2],
-])
-
-function without(value: unknown, [key, ...rest]: PropertyKey[]): unknown {
-  const { [key!]: inner, ...others } = value as Record<PropertyKey, unknown>
-  if (rest.length === 0 || inner === undefined) return others
-  return { ...others, [key!]: without(inner, rest) }
-}
-
-/** @returns what is right of it, to be checked further; nothing where that is no object, or has no apps */
-export function checkShape(given: unknown): { mistakes: Mistake[]; input?: Input } {
-  const mistakes: Mistake[] = []
-  for (let value = given; ; ) {
-    const { error } = schema.safeParse(value)
-    if (!error) return { mistakes: [...mistakes, ...misnamed(value as Input)], input: without(value, UNSEEN) as Input }
-    const found = error.issues.flatMap(mistakesOf)
-    const isLost = found.some(({ path: [first, ...rest] }) => first === undefined || (first === 'apps' && !rest.length))
-    // Apps that are all wrong are not left out as well.
-    if (!isLost || mistakes.length === 0) mistakes.push(...found)
-    if (isLost) return { mistakes }
-    value = found.reduce((rest, { path }) => without(rest, path.slice(0, DEPTH.get(path[0]) ?? 1)), value)
-  }
-}
-
-function misnamed({ apps }: Input): Mistake[] {
-  const { error } = wanted('a name of a-z, 0-9 and -, at most 63, that is not lookout or localhost,')
-  const names = Object.keys(apps).filter(name => !NAME.test(name))
-  return names.map(name => ({ path: ['apps', name], text: error({ input: name }) }))
 }

@@ -8,6 +8,7 @@ import { parseEnv } from 'node:util'
 import { type Address, parseAddress } from './address.js'
 import { clashes, hostClashes } from './configuration-clashes.js'
 import { find, isDirectory, type Source } from './configuration-file.js'
+import { checkShape, type Mistake } from './configuration-mistakes.js'
 import type { AppInput } from './configuration-schema.js'
 import * as shape from './configuration-schema.js'
 import { causeOf, Misuse } from './errors.js'
@@ -56,7 +57,7 @@ const PORT = 8080
  */
 export async function loadConfiguration(targets: string[], cwd: string, over: object = {}): Promise<Configuration> {
   const source = await find(targets, cwd)
-  const { mistakes, input } = shape.checkShape(withOver(source.value, over))
+  const { mistakes, input } = checkShape(withOver(source.value, over))
   const assembly = new Assembly(source, [...mistakes])
   const apps = input ? Object.entries(input.apps).map(([name, app]) => assembly.app(name, app, input)) : []
   const gateway = input?.gateway ?? PORT
@@ -78,7 +79,7 @@ function withOver(value: unknown, over: object): unknown {
 class Assembly {
   constructor(
     private readonly source: Source,
-    readonly mistakes: shape.Mistake[],
+    readonly mistakes: Mistake[],
   ) {}
 
   app(name: string, input: AppInput, { defaults = {}, gateway }: shape.Input): AppSpec {

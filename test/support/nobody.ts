@@ -14,7 +14,9 @@ export function openFolder(): string {
 /** lookout where anybody can read it: that of the tests may be in a folder that is closed to others. */
 export function readable(): string {
   const folder = openFolder()
-  const modules = ['commander', 'jiti', 'node-gyp-build', 'zod'].map(name => `node_modules/${name}`)
+  const modules = ['commander', 'fastest-levenshtein', 'jiti', 'node-gyp-build', 'zod'].map(
+    name => `node_modules/${name}`,
+  )
   for (const part of ['bin', 'dist', 'build/Release', 'package.json', ...modules])
     fs.cpSync(path.join(ROOT, part), path.join(folder, part), { recursive: true })
   return path.join(folder, 'bin/lookout')
