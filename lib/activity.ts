@@ -7,7 +7,7 @@ import { type Connection, Connections, ENDED, isHttp, SILENT, SPARED } from './c
 import { holds } from './hold.js'
 import type { Overlooked } from './overlooked.js'
 import { posix } from './posix.js'
-import { Field, type Slot } from './stats.js'
+import { Field, type Words } from './slot.js'
 
 /** ms within which a new connection may be expected to send its request, when the app is to stop. */
 const FIRST_DATA = 1000
@@ -23,7 +23,7 @@ export class Activity {
    * @param answered called once, after the first answer
    */
   constructor(
-    private readonly slot: Slot,
+    private readonly slot: Words,
     private readonly overlooked: Overlooked,
     closed: () => void,
     answered: () => void,

@@ -5,10 +5,10 @@
 import fs from 'node:fs'
 import type { Board } from './board.js'
 import { GATEWAY } from './config.js'
-import { boardOf, childrenOf, type Instance, instanceOf, mastersOf, openBoard, planOf } from './instances.js'
+import { boardOf, childrenOf, type Instance, instanceOf, mastersOf, openSlots, planOf } from './instances.js'
 import type { FoundApp } from './plan.js'
 import { posix } from './posix.js'
-import { SLOTS, Stats, type WorkerStats } from './stats.js'
+import type { Slot, WorkerStats } from './slot.js'
 import { justWoken, residentOf, type Survey, stateOf } from './survey.js'
 
 /** What is shown of an app. */
@@ -21,8 +21,8 @@ export class Apps {
   #argv = ''
   #apps: FoundApp[] = []
   readonly #boards = new Map<string, { slot: number; board: Board }>()
-  /** The statistics of those that are awake, by the pids of their masters. */
-  readonly #stats = new Map<number, Stats>()
+  /** The statistics of those that are awake, by the pids of their masters, and of which workers they are. */
+  readonly #slots = new Map<number, { of: string; slots: Slot[] }>()
 
   /** @param own whether the gateway is to be among them */
   constructor(
@@ -109,32 +109,22 @@ export class Apps {
   }
 
   #statsOf(master: number | undefined): WorkerStats[] {
-    const stats = master === undefined ? undefined : (this.#stats.get(master) ?? openStats(master))
-    if (master === undefined || !stats) return []
-    this.#stats.set(master, stats)
-    return stats.all()
+    if (master === undefined) return []
+    const workers = childrenOf(master).join()
+    const known = this.#slots.get(master)
+    if (known?.of === workers) return known.slots.map(slot => slot.read())
+    for (const slot of known?.slots ?? []) slot.unmap()
+    const slots = openSlots(master)
+    this.#slots.set(master, { of: workers, slots })
+    return slots.map(slot => slot.read())
   }
 
   #forget(living: Set<number>): void {
-    for (const [master, stats] of this.#stats) {
+    for (const [master, { slots }] of this.#slots) {
       if (living.has(master)) continue
-      stats.unmap()
-      this.#stats.delete(master)
+      for (const slot of slots) slot.unmap()
+      this.#slots.delete(master)
     }
-  }
-}
-
-function openStats(master: number): Stats | undefined {
-  try {
-    const fd = openBoard(master, 'lookout-stats')
-    if (fd === undefined) return undefined
-    try {
-      return new Stats(SLOTS, fd)
-    } finally {
-      posix.close(fd) // what is mapped stays so
-    }
-  } catch {
-    return undefined // gone meanwhile
   }
 }
 

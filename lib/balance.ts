@@ -4,7 +4,7 @@
  * nobody else has come for it: a peer may be busy.
  */
 import { now } from './clock.js'
-import { Field, type Slot } from './stats.js'
+import { Field, type Words } from './slot.js'
 
 /** How many more than a peer's are clearly more: that part of them, or any while they are few. */
 const SHARE = 16
@@ -15,16 +15,22 @@ export class Balance {
   /** Since when the one that waits now has been declined, ms; 0: it has not. */
   #since = 0
 
-  /** @param peers the slots of the other workers */
+  readonly #peers = new Set<Words>()
+
   constructor(
-    private readonly own: Slot,
-    private readonly peers: Slot[],
+    private readonly own: Words,
     private readonly clock = now,
   ) {}
 
+  /** Another worker is there. Those that are gone meanwhile, whose slots are nobody's, are forgotten. */
+  meet(peer: Words): void {
+    for (const other of this.#peers) if (other[Field.pid] === 0) this.#peers.delete(other)
+    this.#peers.add(peer)
+  }
+
   /** Whether to take the connection that waits. */
   admit(): boolean {
-    if (this.peers.length > 0 && this.#hasMore()) {
+    if (this.#hasMore()) {
       const time = this.clock()
       if (this.#since === 0) this.#since = time
       if (time - this.#since < PATIENCE) return false
@@ -35,7 +41,7 @@ export class Balance {
 
   #hasMore(): boolean {
     const mine = this.own[Field.connections]!
-    for (const peer of this.peers) {
+    for (const peer of this.#peers) {
       const theirs = peer[Field.connections]!
       if (peer[Field.accepting] === 1 && mine > theirs + Math.floor(theirs / SHARE)) return true
     }

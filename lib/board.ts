@@ -19,7 +19,7 @@
  * | 896  | bootError       | 512      | why the app last failed to start                                        |
  * | 1408 | restart         | 512      | how the last restart went                                               |
  *
- * As in stats.ts, what is read is another process's word and never acted on but as a number or a text to be shown.
+ * As in slot.ts, what is read is another process's word and never acted on but as a number or a text to be shown.
  */
 import { posix } from './posix.js'
 import { plain } from './text.js'
@@ -61,7 +61,9 @@ const size = (apps: number) => apps * SLOT
 
 /** A new board, as a descriptor. */
 export function makeBoard(apps: number): number {
-  return posix.memfd('lookout', size(apps))
+  const fd = posix.memfd('lookout', size(apps))
+  posix.seal(fd, 0)
+  return fd
 }
 
 export class Board {
@@ -72,7 +74,7 @@ export class Board {
 
   /** @param fd a board's, which is mapped and stays the caller's */
   constructor(fd: number, app = 0) {
-    const memory = posix.mmap(fd, size(app + 1))
+    const memory = posix.mmap(fd, size(app + 1), posix.PROT_READ | posix.PROT_WRITE)
     this.#sequence = new Int32Array(memory, app * SLOT, 1)
     this.#numbers = new Float64Array(memory, app * SLOT, SLOT / 8)
     this.#bytes = Buffer.from(memory, app * SLOT, SLOT)

@@ -1,15 +1,17 @@
 /**
  * What a master and a worker say to each other: a line of JSON a message over a socket pair. Its end of file is the
- * other's death. Nothing here is said for a request; see stats.ts for what is counted.
+ * other's death. Nothing here is said for a request; see slot.ts for what is counted.
  */
 
-import { readSync, writeSync } from 'node:fs'
+import { readSync } from 'node:fs'
 import { StringDecoder } from 'node:string_decoder'
 import type { Busy } from './busy.js'
 import { Control, posix, type Watch } from './posix.js'
 
 /** What a master asks of a worker. */
 export type ToWorker =
+  /** Another worker is there: its slot comes with this. */
+  | { type: 'peer' }
   /** Stop accepting, look whether there is work, answer `quieted`. */
   | { type: 'quiet' }
   | { type: 'resume' }
@@ -68,13 +70,17 @@ export class Channel<Received, Sent> {
   readonly #decoder = new StringDecoder('utf8')
   #open = true
   #rest = ''
-  #unsent = Buffer.alloc(0)
+  readonly #unsent: { text: Buffer; fds: number[] }[] = []
   #raw: ((text: string) => void) | undefined
 
-  /** Does not keep the process alive, unless told to. Owns `fd`, which becomes nonblocking. */
+  /**
+   * Does not keep the process alive, unless told to. Owns `fd`, which becomes nonblocking.
+   * @param bring gets the descriptors that come with messages, and owns them; absent: they do not come in
+   */
   constructor(
     private readonly fd: number,
     private readonly receive: (message: Received) => void,
+    private readonly bring?: (fd: number) => void,
   ) {
     this.#watch = posix.poll(fd, () => this.read())
     posix.control(this.#watch, Control.start)
@@ -85,7 +91,7 @@ export class Channel<Received, Sent> {
   read(): void {
     const buffer = Buffer.allocUnsafe(CHUNK)
     while (this.#open) {
-      const count = attempt(() => readSync(this.fd, buffer), 0)
+      const count = attempt(() => this.#read(buffer), 0)
       if (count === undefined) return
       if (count === 0) {
         this.close()
@@ -93,6 +99,13 @@ export class Channel<Received, Sent> {
       }
       this.#take(this.#rest + this.#decoder.write(buffer.subarray(0, count)))
     }
+  }
+
+  #read(buffer: Buffer): number {
+    if (!this.bring) return readSync(this.fd, buffer)
+    const [count, fd] = posix.receive(this.fd, buffer)
+    if (fd >= 0) this.bring(fd)
+    return count
   }
 
   #take(text: string): void {
@@ -116,19 +129,25 @@ export class Channel<Received, Sent> {
   /** Called once the other end is gone. */
   onGone: (() => void) | undefined
 
-  /** Written at once as long as the pair has room, so that even a dying process is heard. */
-  send(message: Sent): void {
-    const line = Buffer.from(`${JSON.stringify(message)}\n`)
-    const waits = this.#unsent.length > 0
-    this.#unsent = waits ? Buffer.concat([this.#unsent, line]) : line
-    if (!waits) this.#flush()
+  /**
+   * Written at once as long as the pair has room, so that even a dying process is heard.
+   * @param fd a copy of it goes with the message
+   */
+  send(message: Sent, fd?: number): void {
+    if (!this.#open) return
+    const fds = fd === undefined ? [] : [posix.dup(fd, 0)]
+    this.#unsent.push({ text: Buffer.from(`${JSON.stringify(message)}\n`), fds })
+    if (this.#unsent.length === 1) this.#flush()
   }
 
   #flush(): void {
-    while (this.#open && this.#unsent.length > 0) {
-      const count = attempt(() => writeSync(this.fd, this.#unsent), this.#unsent.length)
+    for (let [next] = this.#unsent; this.#open && next; [next] = this.#unsent) {
+      const { text, fds } = next
+      const count = attempt(() => posix.send(this.fd, text, fds), text.length)
       if (count === undefined) return void setTimeout(() => this.#flush(), FULL).unref()
-      this.#unsent = this.#unsent.subarray(count)
+      closeAll(fds.splice(0)) // they went with the first byte
+      next.text = text.subarray(count)
+      if (next.text.length === 0) this.#unsent.shift()
     }
   }
 
@@ -146,8 +165,13 @@ export class Channel<Received, Sent> {
     if (!this.#open) return
     this.#open = false
     posix.control(this.#watch, Control.close)
+    for (const { fds } of this.#unsent.splice(0)) closeAll(fds)
     posix.close(this.fd)
   }
+}
+
+function closeAll(fds: number[]): void {
+  for (const fd of fds) posix.close(fd)
 }
 
 /** The count that `call` returns; undefined when it would have to wait, and `gone` when the other end is. */

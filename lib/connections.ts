@@ -9,7 +9,7 @@ import type net from 'node:net'
 import type tls from 'node:tls'
 import { now } from './clock.js'
 import type { Overlooked } from './overlooked.js'
-import { Field, type Slot } from './stats.js'
+import { Field, type Words } from './slot.js'
 
 const SERVER = Symbol('lookout.server')
 export const ENDED = Symbol('lookout.ended')
@@ -89,7 +89,7 @@ export class Connections {
    * @param answered called once, after the first answer
    */
   constructor(
-    private readonly slot: Slot,
+    private readonly slot: Words,
     private readonly overlooked: Overlooked,
     private readonly closed: () => void,
     private readonly answered: () => void,

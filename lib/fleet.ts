@@ -31,7 +31,7 @@ export class Fleet {
   readonly #workers = new Map<number, WorkerHandle>()
   readonly #backoff = new Backoff()
   readonly #changes = new Changes()
-  readonly #stats: Stats
+  readonly #stats = new Stats()
   #failure: Omit<Failing, 'name' | 'retryAfter'> = { what: 'it failed' }
 
   constructor(
@@ -41,7 +41,6 @@ export class Fleet {
     private readonly hooks: FleetHooks,
   ) {
     this.wanted = config.workers.least
-    this.#stats = new Stats(SLOTS, launch.stats)
     this.#changes.note([config.script])
   }
 
@@ -146,19 +145,17 @@ export class Fleet {
   }
 
   /**
-   * Takes over a child of ours that was started with these sockets.
+   * Takes over worker 0, which was started before us with these sockets.
    * @param since ms, monotonic: when that was
    */
-  adopt(id: number, pid: number, channel: number, since?: number, replaces?: WorkerHandle): WorkerHandle {
-    const worker = new WorkerHandle(
-      id,
-      pid,
-      channel,
-      this.#stats,
-      this.config.bootTimeout,
-      event => this.hooks.on(event),
-      since,
-    )
+  adopt(pid: number, channel: number, slot: number, since: number): void {
+    this.#stats.adopt(0, slot)
+    this.#join(0, pid, channel, since)
+  }
+
+  #join(id: number, pid: number, channel: number, since?: number, replaces?: WorkerHandle): WorkerHandle {
+    const on = (event: WorkerEvent) => this.#on(event)
+    const worker = new WorkerHandle(id, pid, channel, this.#stats.slot(id), this.config.bootTimeout, on, since)
     worker.replaces = replaces
     this.#workers.set(id, worker)
     trace('%s started', worker.identity)
@@ -166,13 +163,33 @@ export class Fleet {
     return worker
   }
 
+  #on(event: WorkerEvent): void {
+    if (event.type === 'ready') this.#introduce(event.worker)
+    this.hooks.on(event)
+  }
+
+  /** It and those that serve get to read how many connections the others have. */
+  #introduce(worker: WorkerHandle): void {
+    const peers = this.all.filter(({ state, id }) => state === 'ready' && id !== worker.id)
+    const own = this.#stats.share(worker.id)
+    for (const peer of peers) {
+      const theirs = this.#stats.share(peer.id)
+      if (own !== undefined) peer.meet(own)
+      if (theirs !== undefined) worker.meet(theirs)
+    }
+  }
+
+  /** Nobody is left. */
+  close(): void {
+    this.#stats.unmap()
+  }
+
   #spawn(replaces?: WorkerHandle): WorkerHandle | undefined {
     const id = [...Array(SLOTS).keys()].find(slot => !this.#workers.has(slot))
     if (id === undefined) return undefined // those that are stopping will make room
     try {
-      this.#stats.clear(id)
-      const { pid, channel } = spawnWorker(id, this.launch)
-      return this.adopt(id, pid, channel, undefined, replaces)
+      const { pid, channel } = spawnWorker(id, this.launch, this.#stats.fd(id))
+      return this.#join(id, pid, channel, undefined, replaces)
     } catch (error) {
       const { message } = error as Error
       this.#backoff.bootFailed(now())

@@ -197,7 +197,7 @@ function handOver(path: string, fd: number, came: Came): void {
   const to = posix.socket(posix.AF_UNIX)
   try {
     posix.connect(to, posix.AF_UNIX, path, 0)
-    posix.send(to, came, [fd])
+    posix.send(to, Buffer.of(came), [fd])
   } finally {
     posix.close(to)
   }

@@ -42,7 +42,7 @@ export function takeOver(from: number, server: net.Server, serve: (fd: number) =
     clearTimeout(timer)
     posix.control(watch, Control.close)
     posix.close(from)
-    const [fd, came] = message ?? [-1]
+    const { fd, came } = message ?? { fd: -1 }
     if (fd < 0) return
     const mark = (socket: Handed) => {
       if (came === Came.byName) socket[HANDED] = true
@@ -53,12 +53,14 @@ export function takeOver(from: number, server: net.Server, serve: (fd: number) =
   }
 }
 
-/** undefined while there is nothing, -1 where there will be nothing. */
-function received(from: number): [number, number?] | undefined {
+/** undefined while there is nothing; -1 where there will be nothing. */
+function received(from: number): { fd: number; came?: Came } | undefined {
   try {
-    return posix.receive(from)
+    const byte = Buffer.alloc(1)
+    const [, fd] = posix.receive(from, byte)
+    return { fd, came: byte[0]! }
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? undefined : [-1]
+    return (error as NodeJS.ErrnoException).code === 'EAGAIN' ? undefined : { fd: -1 }
   }
 }
 

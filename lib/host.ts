@@ -15,7 +15,6 @@ import { Pool } from './pool.js'
 import { posix } from './posix.js'
 import { type Group, groupOf } from './sockets.js'
 import type { Launch } from './spawn.js'
-import { SLOTS, Stats } from './stats.js'
 import type { WorkerEvent, WorkerHandle } from './worker-handle.js'
 
 /** ms that workers have to hear that they are on their own. */
@@ -44,7 +43,6 @@ export class Host {
   readonly ended: Promise<void>
   readonly #launch: Launch
   readonly #board = makeBoard(1)
-  readonly #stats = new Stats(SLOTS)
   readonly #ready: Promise<void>
   readonly #detached = new WeakSet<WorkerHandle>()
   #listening: Listening
@@ -62,7 +60,7 @@ export class Host {
   ) {
     this.#listening = listening
     const stdin = fs.openSync('/dev/null', 'r')
-    this.#launch = { argv, env: {}, groups: [], stats: this.#stats.fd, stdin, apart: true }
+    this.#launch = { argv, env: {}, groups: [], stdin, apart: true }
     this.#equip()
     let end = () => {}
     this.ended = new Promise(resolve => {
@@ -223,7 +221,8 @@ export class Host {
   #close(): void {
     if (this.#state === 'ended') return
     this.#state = 'ended'
-    for (const fd of [this.#board, this.#stats.fd, this.#launch.stdin]) posix.close(fd)
+    this.pool.fleet.close()
+    for (const fd of [this.#board, this.#launch.stdin]) posix.close(fd)
     this.#settle.end()
   }
 }

@@ -22,5 +22,5 @@ export {
   type PreforkOptions,
   type PreforkSocket,
 } from './prefork.js'
-export type { WorkerStats } from './stats.js'
+export type { WorkerStats } from './slot.js'
 export type { PoolStats } from './supervision.js'

@@ -9,6 +9,7 @@ import { inherited } from './config.js'
 import { lockFile } from './lock-file.js'
 import { type Found, type FoundApp, readPlan } from './plan.js'
 import { posix } from './posix.js'
+import { Slot } from './slot.js'
 
 /** $XDG_RUNTIME_DIR/lookout; root's is /run/lookout, and of who has neither, a folder of their own in /tmp. */
 function folderOf(env: NodeJS.ProcessEnv): string {
@@ -123,11 +124,38 @@ export function planOf(pid: number): Found | undefined {
   return readPlan(fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1))
 }
 
-/** A process keeps its board open for as long as it lives; a master, the statistics of its workers, too. */
-export function openBoard(pid: number, name = 'lookout'): number | undefined {
+/** A process keeps its board open for as long as it lives. */
+export function openBoard(pid: number): number | undefined {
+  const [found] = memoryOf(pid, 'lookout')
+  return found === undefined ? undefined : fs.openSync(found, 'r+')
+}
+
+/** The statistics of an app's workers, which its master keeps open. They are the caller's to unmap. */
+export function openSlots(master: number): Slot[] {
+  try {
+    return memoryOf(master, 'lookout-stats').flatMap(file => openSlot(file) ?? [])
+  } catch {
+    return [] // gone meanwhile
+  }
+}
+
+function openSlot(file: string): Slot | undefined {
+  let fd: number | undefined
+  try {
+    fd = fs.openSync(file, 'r')
+    return new Slot(fd, 'reading')
+  } catch {
+    return undefined // its worker is gone
+  } finally {
+    if (fd !== undefined) fs.closeSync(fd) // what is mapped stays so
+  }
+}
+
+/** The files of the shared memory that a process has open by this name. */
+function memoryOf(pid: number, name: string): string[] {
   const folder = `/proc/${pid}/fd`
-  const found = fs.readdirSync(folder).find(fd => linkOf(`${folder}/${fd}`) === `/memfd:${name} (deleted)`)
-  return found === undefined ? undefined : fs.openSync(`${folder}/${found}`, 'r+')
+  const files = fs.readdirSync(folder).map(fd => `${folder}/${fd}`)
+  return files.filter(file => linkOf(file) === `/memfd:${name} (deleted)`)
 }
 
 function linkOf(file: string): string {

@@ -1,6 +1,6 @@
 /** Why a worker is to be replaced by a fresh one, if at all. A policy, handed the clock. Times in ms, monotonic. */
 import { duration } from './clock.js'
-import type { WorkerStats } from './stats.js'
+import type { WorkerStats } from './slot.js'
 
 export interface Limits {
   maxUse: number

@@ -54,10 +54,10 @@ class Master {
     const isDebugged = env.LOOKOUT_NODE_OPTIONS?.includes('--inspect')
     this.#config = isDebugged ? { ...config, watchdog: 0 } : config
     this.#sockets = inherit(env)
-    const { board, groups, stats, channel } = this.#sockets
+    const { board, groups, slot, channel } = this.#sockets
     this.#board = new Board(board, config.slot)
     const argv = process.argv.slice(2) // ours ends with that of worker 0
-    const launch = { argv, env: { ...env }, groups, stats, stdin: 0, apart: false }
+    const launch = { argv, env: { ...env }, groups, stdin: 0, apart: false }
     const hooks = {
       on: (event: WorkerEvent) => this.#on(event),
       isHeld: () => this.#rest.isLooking,
@@ -82,7 +82,7 @@ class Master {
     })
     this.#service = new Service(env, limit => this.#isHealthy(limit))
     this.#woken = Number(env.LOOKOUT_WOKEN)
-    this.#pool.fleet.adopt(0, Number(env.LOOKOUT_WORKER_PID), channel, this.#woken)
+    this.#pool.fleet.adopt(Number(env.LOOKOUT_WORKER_PID), channel, slot, this.#woken)
     scrub(env)
   }
 

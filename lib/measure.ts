@@ -1,5 +1,5 @@
 /** What this process uses, for the statistics. Once a second: each call costs some ten microseconds. */
-import type { WorkerStats } from './stats.js'
+import type { WorkerStats } from './slot.js'
 
 let before: ReturnType<typeof performance.eventLoopUtilization> | undefined
 

@@ -31,12 +31,15 @@ export interface Posix {
   socketpair(): [number, number]
   /** A datagram to a unix socket: a path, or @ and an abstract name. */
   notify(address: string, text: string): void
-  /** One message over a unix socket: an integer, and copies of up to 250 descriptors. */
-  send(fd: number, data: number, fds: number[]): void
+  /** What a unix socket takes of these bytes, how many that are, with copies of up to 250 descriptors. */
+  send(fd: number, data: Buffer, fds: number[]): number
   /** What may be read from a socket, which stays there; undefined while there is nothing, empty at the end of file. */
   peek(fd: number, most: number): Buffer | undefined
-  /** The descriptor that a message brings, -1 at the end of file or where it brings none, and its integer. Throws EAGAIN while there is no message. */
-  receive(fd: number): [number, number]
+  /**
+   * What comes over a unix socket, into the buffer: how many bytes, none at the end of file, and the descriptor that came with
+   * them, or -1. Throws EAGAIN while there is nothing. Two messages that bring one never come at once.
+   */
+  receive(fd: number, into: Buffer): [number, number]
   close(fd: number): void
   /** The lowest free descriptor from `least` on. */
   dup(fd: number, least: number): number
@@ -48,10 +51,12 @@ export interface Posix {
   readable(fd: number): number
   /** 1 when a write of up to 4,096 bytes would not wait, else 0. */
   writable(fd: number): number
-  /** A sealed memfd of that many bytes; /proc shows the name. */
+  /** A memfd of that many bytes for good; /proc shows the name. */
   memfd(name: string, bytes: number): number
-  /** A sealed memfd mapped shared. */
-  mmap(fd: number, bytes: number): ArrayBuffer
+  /** Its last seals: with F_SEAL_FUTURE_WRITE nobody can write to it any more but by what is mapped already. */
+  seal(fd: number, seals: number): void
+  /** A memfd mapped shared. To write to what was mapped with PROT_READ alone is the end of the process. */
+  mmap(fd: number, bytes: number, protection: number): ArrayBuffer
   /** Gives back what mmap() gave: its length is 0 afterwards. */
   unmap(buffer: ArrayBuffer): void
   /** How many connections wait to be accepted; of a unix socket, 1 if any does. */
@@ -94,6 +99,9 @@ export interface Posix {
   PR_SET_PDEATHSIG: number
   PR_SET_DUMPABLE: number
   PR_SET_NO_NEW_PRIVS: number
+  PROT_READ: number
+  PROT_WRITE: number
+  F_SEAL_FUTURE_WRITE: number
 }
 
 /**

@@ -23,9 +23,9 @@ import { writePidFile } from './pid-file.js'
 import { masterArgv, restingArgv, workerArgv } from './plan.js'
 import { resting } from './posix.js'
 import { resolveScript } from './script.js'
+import { makeSlot } from './slot.js'
 import type { Group } from './sockets.js'
 import { type Launch, spawnWorker } from './spawn.js'
-import { SLOTS, Stats } from './stats.js'
 import { become as becomeUser, userEnvironment, userOf, userWord, warning } from './user.js'
 
 /** Standard input, output and error. */
@@ -107,8 +107,8 @@ function serve({ app, args, options }: Parsed, groups: Group[], env: NodeJS.Proc
   const argv = workerArgv(config.script, args)
   const told = { ...workerEnvironment(env, groups), ...userEnvironment(user), LOOKOUT_APP: encode(config) }
   const stdin = fs.openSync('/dev/null', 'r')
-  const stats = new Stats(SLOTS).fd
-  const { pid, channel } = startFirst({ argv, env: told, groups, stats, stdin, apart: false })
+  const slot = makeSlot()
+  const { pid, channel } = startFirst({ argv, env: told, groups, stdin, apart: false }, slot)
   const woken = now() - performance.now() // when this process was started
   become(
     process.execPath,
@@ -120,7 +120,7 @@ function serve({ app, args, options }: Parsed, groups: Group[], env: NodeJS.Proc
       LOOKOUT_WORKER_PID: `${pid}`,
       LOOKOUT_WOKEN: `${woken}`,
     },
-    [stdin, 1, 2, ...groups.flatMap(({ fds }) => fds), channel, stats, makeBoard(1)],
+    [stdin, 1, 2, ...groups.flatMap(({ fds }) => fds), channel, slot, makeBoard(1)],
   )
 }
 
@@ -133,9 +133,9 @@ function scriptOf(app: string): string {
   }
 }
 
-function startFirst(launch: Launch): { pid: number; channel: number } {
+function startFirst(launch: Launch, slot: number): { pid: number; channel: number } {
   try {
-    return spawnWorker(0, launch)
+    return spawnWorker(0, launch, slot)
   } catch (error) {
     throw new Failure(`cannot start worker 0: ${(error as Error).message}`)
   }

@@ -50,6 +50,11 @@ export function handoffOf({ first }: Held, { at, groups, handoff }: FoundApp): n
   return handoff ? first + at + groups.reduce((sum, count) => sum + count, 0) : undefined
 }
 
+/** As native/reload.h reads it. */
+function send(channel: number, data: number, fds: number[]): void {
+  posix.send(channel, Buffer.from(Int32Array.of(data).buffer), fds)
+}
+
 /** What an address is known by: any free port is another for each app. */
 export function keyOf(app: string, address: string): string {
   return /(^|:)0$/.test(address) ? `${app} ${address}` : address
@@ -76,8 +81,8 @@ export async function handOver({ channel, pid }: Held, plan: Plan, fds: number[]
   const memfd = posix.memfd('lookout-words', Buffer.byteLength(words.join('\0')) + 1)
   fs.writeSync(memfd, `${words.join('\0')}\0`, 0)
   const all = [memfd, ...fds]
-  for (let at = 0; at < all.length; at += A_MESSAGE) posix.send(channel, live + 1, all.slice(at, at + A_MESSAGE))
-  posix.send(channel, DONE, [])
+  for (let at = 0; at < all.length; at += A_MESSAGE) send(channel, live + 1, all.slice(at, at + A_MESSAGE))
+  send(channel, DONE, [])
   fs.readSync(channel, Buffer.alloc(1)) // the end of file: our parent is another, or has given up
   const versions = (apps: { version: string }[] = []) => apps.map(({ version }) => version).join()
   // In the middle of an exec a process has no argv to be read.

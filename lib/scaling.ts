@@ -4,7 +4,7 @@
  *
  * A worker has room for --max-connections. Without such a limit it has room for one more as long as it is not busy.
  */
-import type { WorkerStats } from './stats.js'
+import type { WorkerStats } from './slot.js'
 
 /** How much of its time a worker is busy that takes what comes, and has no room for more. */
 const BUSY = 0.8

@@ -29,8 +29,8 @@ export interface Inherited {
   groups: Group[]
   /** Socket pair between master and worker 0, or this worker. */
   channel: number
-  /** The shared statistics. */
-  stats: number
+  /** The slot of worker 0, or of this worker. */
+  slot: number
   /** A master's: see board.ts. */
   board: number
   /** A master's that lookout has woken: a byte is the number of a signal to lookout, the end of file means that it is gone. */
@@ -51,7 +51,7 @@ export function inherit(env: NodeJS.ProcessEnv): Inherited {
   }
   for (let fd = FIRST; fd < FIRST + count + 2; fd++) posix.cloexec(fd, 1)
   const channel = FIRST + count
-  return { groups, channel, stats: channel + 1, board: channel + 2, lifeline: channel + 3 }
+  return { groups, channel, slot: channel + 1, board: channel + 2, lifeline: channel + 3 }
 }
 
 /** One listening socket as an address of its own. */

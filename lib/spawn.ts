@@ -9,8 +9,6 @@ export interface Launch {
   /** All that they are to see: what lookout's processes tell each other included. */
   env: NodeJS.ProcessEnv
   groups: Group[]
-  /** The shared statistics. */
-  stats: number
   /** What they get as standard input. */
   stdin: number
   /** Each leads a process group: Ctrl-C is for us, who tell them. */
@@ -20,9 +18,12 @@ export interface Launch {
 /** What the child replaces as LISTEN_PID's value, once it knows its pid: see native/processes.h. */
 export const ITS_PID = '0000000000'
 
-/** @throws the system's error */
-export function spawnWorker(index: number, launch: Launch): { pid: number; channel: number } {
-  const { argv, env, groups, stats, stdin, apart } = launch
+/**
+ * @param slot of its statistics: see slot.ts
+ * @throws the system's error
+ */
+export function spawnWorker(index: number, launch: Launch, slot: number): { pid: number; channel: number } {
+  const { argv, env, groups, stdin, apart } = launch
   const [ours, theirs] = posix.socketpair()
   const listeners = [...groups.flatMap(({ fds }) => fds), ...groups.flatMap(({ handoff = [] }) => handoff)]
   const { LOOKOUT_NODE_OPTIONS, LOOKOUT_WORKER_PID, ...rest } = env
@@ -30,7 +31,7 @@ export function spawnWorker(index: number, launch: Launch): { pid: number; chann
   if (LOOKOUT_NODE_OPTIONS !== undefined) variables.NODE_OPTIONS = LOOKOUT_NODE_OPTIONS
   const list = Object.entries(variables).map(([name, value]) => `${name}=${value}`)
   try {
-    const fds = [stdin, 1, 2, ...listeners, theirs, stats]
+    const fds = [stdin, 1, 2, ...listeners, theirs, slot]
     return { pid: posix.spawn(argv[0]!, argv, list, fds, apart ? 1 : 0), channel: ours }
   } catch (error) {
     posix.close(ours)

@@ -1,9 +1,9 @@
 /** What is known of the apps of this user's lookouts, for those who ask. Reading it wakes nobody. */
 import fs from 'node:fs'
 import type { AppRecord } from './board.js'
-import { boardOf, childrenOf, instances, mastersOf, openBoard } from './instances.js'
+import { boardOf, childrenOf, instances, mastersOf, openSlots } from './instances.js'
 import { posix } from './posix.js'
-import { SLOTS, Stats, type WorkerStats } from './stats.js'
+import type { WorkerStats } from './slot.js'
 
 export interface Survey {
   name: string
@@ -67,18 +67,10 @@ export function stateOf(master: number | undefined, workers: number[], { bootErr
 
 /** Of the workers that live: what those have served that are gone is on the board. */
 function statsOf(master: number | undefined): WorkerStats[] {
-  if (master === undefined) return []
-  try {
-    const fd = openBoard(master, 'lookout-stats')
-    if (fd === undefined) return []
-    const stats = new Stats(SLOTS, fd)
-    const all = stats.all()
-    stats.unmap()
-    posix.close(fd)
-    return all
-  } catch {
-    return [] // gone meanwhile
-  }
+  const slots = master === undefined ? [] : openSlots(master)
+  const all = slots.map(slot => slot.read())
+  for (const slot of slots) slot.unmap()
+  return all
 }
 
 export function residentOf(pid: number): number {

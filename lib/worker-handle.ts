@@ -5,7 +5,7 @@ import { now } from './clock.js'
 import { write } from './log.js'
 import { Control, posix, type Watch } from './posix.js'
 import { busyOf, faultOf, list, number, text } from './said.js'
-import { Field, type Stats, type WorkerStats } from './stats.js'
+import { Field, type Slot, type WorkerStats } from './slot.js'
 
 /** The end of a process: its exit code, or the signal that killed it. */
 export type Ending = { code: number } | { signal: number }
@@ -61,7 +61,7 @@ export class WorkerHandle {
     readonly id: number,
     readonly pid: number,
     channel: number,
-    private readonly shared: Stats,
+    private readonly slot: Slot,
     bootTimeout: number,
     private readonly emit: (event: WorkerEvent) => void,
     readonly startedAt = now(),
@@ -88,7 +88,7 @@ export class WorkerHandle {
 
   /** What it says of itself; the pid is what we know. */
   get stats(): WorkerStats {
-    return { ...this.shared.read(this.id), pid: this.pid }
+    return { ...this.slot.read(), pid: this.pid }
   }
 
   /** -1: it has not said yet; 0: well; else the highest code that its app gave to unhealthy(). After Karafka's Node. */
@@ -117,6 +117,11 @@ export class WorkerHandle {
     this.#killAt(options.grace)
   }
 
+  /** Another worker is there, whose slot this is. */
+  meet(slot: number): void {
+    this.#channel.send({ type: 'peer' }, slot)
+  }
+
   /** Nobody is accepted until `resume`; what is served goes on. */
   quiet(): void {
     this.send({ type: 'quiet' })
@@ -129,7 +134,7 @@ export class WorkerHandle {
   /** Its event loop hangs, so there is nothing to be asked of it: a signal, then the end `grace` ms later. */
   giveUp(signal: number, grace: number): void {
     this.state = 'stopping'
-    this.shared.slot(this.id)[Field.accepting] = 0
+    this.slot.words[Field.accepting] = 0
     this.signal(signal)
     this.#killAt(grace)
   }
@@ -206,7 +211,7 @@ export class WorkerHandle {
     const status = posix.pidfdReap(this.#pidfd)
     if (status === undefined || this.state === 'ended') return
     clearTimeout(this.#deadline)
-    this.shared.slot(this.id)[Field.accepting] = 0 // it cannot say so itself: its peers would wait for it
+    this.slot.words[Field.accepting] = 0 // it cannot say so itself: its peers would wait for it
     const asked = this.state === 'stopping'
     this.#cleanup()
     this.#passOn()

@@ -27,8 +27,8 @@ import { introduce } from './membership.js'
 import { Overlooked } from './overlooked.js'
 import { posix } from './posix.js'
 import { report } from './report.js'
+import { Field, Slot } from './slot.js'
 import { backlogOf, inherit, scrub } from './sockets.js'
-import { Field, SLOTS, Stats } from './stats.js'
 import { limitTime } from './time-limits.js'
 import { saysFor } from './watchdog.js'
 
@@ -48,7 +48,7 @@ const config = inherited(process.env)
 if (config && process.env.LOOKOUT_WORKER !== undefined) live(config, Number(process.env.LOOKOUT_WORKER))
 
 function live(config: AppConfig, index: number): void {
-  const { groups, channel: fd, stats } = inherit(process.env)
+  const { groups, channel: fd, slot: memory } = inherit(process.env)
   scrub(process.env)
   forgetPreload()
   if (config.log !== undefined) {
@@ -59,16 +59,13 @@ function live(config: AppConfig, index: number): void {
   const trace = tracer(`worker:${index}`)
   trace('loads %s', config.script)
 
-  const memory = new Stats(SLOTS, stats)
-  const slot = memory.slot(index)
-  // Those that are replaced are still there; a worker takes the lowest number that is free.
-  const most = Math.min(SLOTS, 2 * config.workers.most)
-  const peers = [...Array(most).keys()].filter(peer => peer !== index).map(peer => memory.slot(peer))
-  const balance = new Balance(slot, peers)
+  const stats = mapped(memory, 'writing')
+  const { words: slot } = stats
+  const balance = new Balance(slot)
   const overlooked = new Overlooked(config.idleUpgraded, config)
   const activity = new Activity(slot, overlooked, roomAgain, () => channel.send({ type: 'answered', at: now() }))
   const timer = setInterval(checkIn, Math.min(checkInInterval(config.idle), saysFor(config.watchdog))).unref()
-  const channel = new Channel<ToWorker, ToMaster>(fd, obey) // the kernel kills us with the master
+  const channel = new Channel<ToWorker, ToMaster>(fd, obey, meet)
   const drain = drainer(activity)
   const startup = report(
     message => channel.send(message),
@@ -78,7 +75,7 @@ function live(config: AppConfig, index: number): void {
   const hooks = { ...loadHooks(config.hooks) }
   process.on('uncaughtExceptionMonitor', error => run(hooks, 'onError', error, activity.onlyRequest))
   const { acceptors, taken } = captureListen(groups, admit, listening, config.hosts)
-  memory.write(index, { pid: process.pid, startedAt: now() })
+  stats.write({ pid: process.pid, startedAt: now() })
   introduce({
     id: index,
     prefork: config.prefork,
@@ -106,6 +103,14 @@ function live(config: AppConfig, index: number): void {
     return balance.admit() ? 'now' : 'peer'
   }
 
+  function meet(peer: number): void {
+    try {
+      balance.meet(mapped(peer, 'reading').words)
+    } catch {
+      // Without it connections are spread less evenly.
+    }
+  }
+
   function roomAgain(): void {
     for (const acceptor of acceptors) acceptor.roomAgain()
   }
@@ -119,7 +124,7 @@ function live(config: AppConfig, index: number): void {
     const text = JSON.stringify(busy)
     if (told !== text) channel.send({ type: 'busy', busy })
     told = text
-    memory.write(index, { ...measure(), backlog: backlogOf(groups), status: status() })
+    stats.write({ ...measure(), backlog: backlogOf(groups), status: status() })
     if (config.firstDataTimeout > 0) activity.endSilent(config.firstDataTimeout)
   }
 
@@ -154,6 +159,8 @@ function live(config: AppConfig, index: number): void {
   function obey(message: ToWorker): void {
     trace('%o', message)
     switch (message.type) {
+      case 'peer':
+        return // it was met
       case 'quiet':
         if (stopped) return
         channel.keepAlive(true) // a socket that is not polled would not
@@ -192,6 +199,15 @@ function live(config: AppConfig, index: number): void {
         channel.send({ type: 'quieted', active: why.length > 0 ? null : activity.lastActive, why })
       }),
     )
+  }
+}
+
+/** A slot, of which nothing else is left in this process. */
+function mapped(fd: number, access: 'reading' | 'writing'): Slot {
+  try {
+    return new Slot(fd, access)
+  } finally {
+    posix.close(fd)
   }
 }
 

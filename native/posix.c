@@ -159,17 +159,17 @@ static napi_value Notify(napi_env env, napi_callback_info info) {
   return number ? fail(env, "sendto", number) : NULL;
 }
 
-/* send(fd, data, fds): one message over a unix socket: an int, and copies of up to 250 descriptors. */
+/* send(fd, data, fds): what a unix socket takes of a buffer, with copies of up to 250 descriptors: how many bytes went. */
 static napi_value Send(napi_env env, napi_callback_info info) {
   napi_value values[MAX_ARGUMENTS];
   union { struct cmsghdr header; char space[CMSG_SPACE(250 * sizeof(int))]; } control = {0};
-  int fd, data;
+  int fd;
+  struct iovec part;
   uint32_t count;
   if (!arguments(env, info, values) || napi_get_value_int32(env, values[0], &fd) != napi_ok ||
-      napi_get_value_int32(env, values[1], &data) != napi_ok ||
+      napi_get_buffer_info(env, values[1], &part.iov_base, &part.iov_len) != napi_ok ||
       napi_get_array_length(env, values[2], &count) != napi_ok || count > 250)
     return fail(env, "sendmsg", EINVAL);
-  struct iovec part = {.iov_base = &data, .iov_len = sizeof data};
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
   if (count) {
     message.msg_control = &control;
@@ -207,16 +207,19 @@ static napi_value Peek(napi_env env, napi_callback_info info) {
   return status == napi_ok ? buffer : fail_napi(env, "napi_create_buffer_copy");
 }
 
-/* receive(fd): what a message of send() brings: a descriptor, close-on-exec, and the integer; EAGAIN while there is none, -1 at
- * the end. */
+/* receive(fd, buffer): bytes into it, and the descriptor that came with them, close-on-exec, or -1: [how many bytes, it];
+ * EAGAIN while there is nothing. The kernel joins no two messages that bring some. */
 static napi_value Receive(napi_env env, napi_callback_info info) {
-  INTEGERS(a, 1);
+  napi_value values[MAX_ARGUMENTS];
   union { struct cmsghdr header; char space[CMSG_SPACE(sizeof(int))]; } control;
-  int data = 0, fd = -1;
-  struct iovec part = {.iov_base = &data, .iov_len = sizeof data};
+  int from, fd = -1;
+  struct iovec part;
+  if (!arguments(env, info, values) || napi_get_value_int32(env, values[0], &from) != napi_ok ||
+      napi_get_buffer_info(env, values[1], &part.iov_base, &part.iov_len) != napi_ok)
+    return fail(env, "recvmsg", EINVAL);
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   ssize_t got;
-  do got = recvmsg(a[0], &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT); while (got < 0 && errno == EINTR);
+  do got = recvmsg(from, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT); while (got < 0 && errno == EINTR);
   if (got < 0) return fail(env, "recvmsg", errno);
   struct cmsghdr *header = CMSG_FIRSTHDR(&message);
   size_t count = header && header->cmsg_type == SCM_RIGHTS ? (header->cmsg_len - CMSG_LEN(0)) / sizeof fd : 0;
@@ -226,8 +229,8 @@ static napi_value Receive(napi_env env, napi_callback_info info) {
   }
   napi_value pair;
   CHECK(napi_create_array_with_length(env, 2, &pair));
-  CHECK(napi_set_element(env, pair, 0, from_int(env, fd)));
-  CHECK(napi_set_element(env, pair, 1, from_int(env, data)));
+  CHECK(napi_set_element(env, pair, 0, from_int(env, (int)got)));
+  CHECK(napi_set_element(env, pair, 1, from_int(env, fd)));
   return pair;
 }
 
@@ -274,7 +277,7 @@ static napi_value Writable(napi_env env, napi_callback_info info) {
 
 /* ---- Shared memory ---- */
 
-/* memfd(name, size): zeroed, of a fixed size: a mapping that another process truncates would be SIGBUS. */
+/* memfd(name, size): zeroed, of a fixed size: a mapping that another process truncates would be SIGBUS. Other seals may follow. */
 static napi_value Memfd(napi_env env, napi_callback_info info) {
   napi_value values[MAX_ARGUMENTS];
   int size;
@@ -284,7 +287,7 @@ static napi_value Memfd(napi_env env, napi_callback_info info) {
   int fd = name ? memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING) : -1;
   free(name);
   if (fd < 0) return fail(env, "memfd_create", errno);
-  if (ftruncate(fd, size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+  if (ftruncate(fd, size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) < 0) {
     int number = errno;
     close(fd);
     return fail(env, "fcntl", number);
@@ -292,19 +295,25 @@ static napi_value Memfd(napi_env env, napi_callback_info info) {
   return from_int(env, fd);
 }
 
+/* seal(fd, seals): the last that a memfd gets. */
+static napi_value Seal(napi_env env, napi_callback_info info) {
+  INTEGERS(a, 2);
+  return result(env, "fcntl", fcntl(a[0], F_ADD_SEALS, a[1] | F_SEAL_SEAL));
+}
+
 static void unmap(napi_env env, void *memory, void *size) {
   (void)env;
   munmap(memory, (size_t)size);
 }
 
-/* A memfd as an ArrayBuffer, mapped shared, unmapped with the buffer. Refused unless it is sealed. */
+/* mmap(fd, size, protection): a memfd as an ArrayBuffer, mapped shared, unmapped with the buffer. Refused unless it is sealed. */
 static napi_value Mmap(napi_env env, napi_callback_info info) {
-  INTEGERS(a, 2);
+  INTEGERS(a, 3);
   int seals = fcntl(a[0], F_GET_SEALS);
   off_t end = lseek(a[0], 0, SEEK_END);
   if (seals < 0 || !(seals & F_SEAL_SHRINK) || a[1] <= 0 || end < a[1]) return fail(env, "mmap", EINVAL);
   size_t size = (size_t)a[1];
-  void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, a[0], 0);
+  void *memory = mmap(NULL, size, a[2], MAP_SHARED, a[0], 0);
   if (memory == MAP_FAILED) return fail(env, "mmap", errno);
   napi_value buffer;
   if (napi_create_external_arraybuffer(env, memory, size, unmap, (void *)size, &buffer) != napi_ok) {
@@ -420,7 +429,7 @@ NAPI_MODULE_INIT() {
     {"listen", Listen}, {"getsockname", Getsockname}, {"accept", Accept}, {"socketpair", Socketpair},
     {"notify", Notify}, {"send", Send}, {"peek", Peek}, {"receive", Receive}, {"close", Close},
     {"dup", Dup}, {"dup2", Dup2}, {"cloexec", Cloexec}, {"flock", Flock}, {"readable", Readable}, {"writable", Writable},
-    {"memfd", Memfd}, {"mmap", Mmap}, {"unmap", Unmap}, {"backlog", Backlog}, {"poll", Poll}, {"control", Control},
+    {"memfd", Memfd}, {"seal", Seal}, {"mmap", Mmap}, {"unmap", Unmap}, {"backlog", Backlog}, {"poll", Poll}, {"control", Control},
     {"exec", Exec}, {"spawn", Spawn}, {"pidfdOpen", PidfdOpen}, {"pidfdKill", PidfdKill}, {"pidfdReap", PidfdReap},
     {"prctl", Prctl}, {"yield", Yield},
   };
@@ -430,7 +439,8 @@ NAPI_MODULE_INIT() {
     {"SOCK_STREAM", SOCK_STREAM}, {"IPPROTO_TCP", IPPROTO_TCP}, {"TCP_DEFER_ACCEPT", TCP_DEFER_ACCEPT},
     {"IPPROTO_IPV6", IPPROTO_IPV6}, {"IPV6_V6ONLY", IPV6_V6ONLY}, {"EAGAIN", EAGAIN}, {"EMFILE", EMFILE}, {"ENFILE", ENFILE},
     {"PR_SET_PDEATHSIG", PR_SET_PDEATHSIG}, {"PR_SET_DUMPABLE", PR_SET_DUMPABLE},
-    {"PR_SET_NO_NEW_PRIVS", PR_SET_NO_NEW_PRIVS},
+    {"PR_SET_NO_NEW_PRIVS", PR_SET_NO_NEW_PRIVS}, {"PROT_READ", PROT_READ}, {"PROT_WRITE", PROT_WRITE},
+    {"F_SEAL_FUTURE_WRITE", F_SEAL_FUTURE_WRITE},
   };
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define STATS_BYTES (256L * 128) /* one slot of 128 bytes a worker: lib/stats.ts */
+#define STATS_BYTES 128 /* worker 0's: lib/slot.ts */
 
 static void set_number(const char *name, long long value) {
   char text[24];
@@ -43,7 +43,7 @@ static _Noreturn void start(const struct app *app, int lifeline) {
   must("socketpair", socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
   int stats = must("memfd_create", memfd_create("lookout-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   must("ftruncate", ftruncate(stats, STATS_BYTES));
-  must("seal", fcntl(stats, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL));
+  must("seal", fcntl(stats, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW)); /* the master adds another */
   set_number("LISTEN_FDS", app->sockets);
   for (char **entry = app->env; *entry; entry++) must("putenv", putenv(*entry));
   if (*app->user) drop_privileges(app->user); /* before the death signal, which a change of user would clear */

@@ -2,34 +2,50 @@
 import http from 'node:http'
 import { expect } from 'chai'
 import { Balance } from '../lib/balance.js'
-import { Field, type Slot } from '../lib/stats.js'
+import { Field, type Words } from '../lib/slot.js'
 import { request } from './support/client.js'
 import { cleanups, fixture, Lookout, until } from './support/lookout.js'
 
-function slot(connections: number, accepting = 1): Slot {
-  const fields = new Float64Array(8)
+function slot(connections: number, accepting = 1): Words {
+  const fields = new Float64Array(16)
+  fields[Field.pid] = 1
   fields[Field.connections] = connections
   fields[Field.accepting] = accepting
   return fields
 }
 
 describe('balance policy', () => {
+  const balanceOf = (own: Words, peers: Words[], clock?: () => number) => {
+    const balance = new Balance(own, clock)
+    for (const peer of peers) balance.meet(peer)
+    return balance
+  }
+
   it('takes a connection unless a peer has clearly fewer', () => {
-    expect(new Balance(slot(3), []).admit()).to.equal(true)
-    expect(new Balance(slot(3), [slot(3), slot(9)]).admit()).to.equal(true)
-    expect(new Balance(slot(3), [slot(2)]).admit()).to.equal(false)
-    expect(new Balance(slot(102), [slot(100)]).admit()).to.equal(true)
-    expect(new Balance(slot(120), [slot(100)]).admit()).to.equal(false)
+    expect(balanceOf(slot(3), []).admit()).to.equal(true)
+    expect(balanceOf(slot(3), [slot(3), slot(9)]).admit()).to.equal(true)
+    expect(balanceOf(slot(3), [slot(2)]).admit()).to.equal(false)
+    expect(balanceOf(slot(102), [slot(100)]).admit()).to.equal(true)
+    expect(balanceOf(slot(120), [slot(100)]).admit()).to.equal(false)
   })
 
   it('does not wait for a peer that takes none, nor for one whose count is no number', () => {
-    expect(new Balance(slot(3), [slot(0, 0)]).admit()).to.equal(true)
-    expect(new Balance(slot(3), [slot(Number.NaN)]).admit()).to.equal(true)
+    expect(balanceOf(slot(3), [slot(0, 0)]).admit()).to.equal(true)
+    expect(balanceOf(slot(3), [slot(Number.NaN)]).admit()).to.equal(true)
+  })
+
+  it('forgets peers that are gone when it meets another', () => {
+    const gone = slot(0)
+    const balance = balanceOf(slot(3), [gone])
+    expect(balance.admit()).to.equal(false)
+    gone[Field.pid] = 0
+    balance.meet(slot(3))
+    expect(balance.admit()).to.equal(true)
   })
 
   it('takes it after a millisecond: the peer may be busy', () => {
     let time = 5
-    const balance = new Balance(slot(1), [slot(0)], () => time)
+    const balance = balanceOf(slot(1), [slot(0)], () => time)
     expect(balance.admit()).to.equal(false)
     time += 0.9
     expect(balance.admit()).to.equal(false)

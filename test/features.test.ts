@@ -125,14 +125,23 @@ describe('features: resting', () => {
 describe('features: statistics', () => {
   it('Shared-memory stats allocated before forking, fixed slot per worker', async () => {
     const lookout = await awake(2)
-    const memory = (pid: number) =>
+    await until('both serve', () => lookout.count(/ready/) === 2)
+    const memory = (pid: number, access: string) =>
       fs
-        .readdirSync(`/proc/${pid}/map_files`)
-        .map(range => fs.statSync(`/proc/${pid}/map_files/${range}`))
-        .filter(({ size }) => size === 256 * 128)
-        .map(({ ino }) => ino)
-    const [shared] = memory(lookout.master!)
-    for (const pid of lookout.workers) expect(memory(pid)).to.deep.equal([shared])
+        .readFileSync(`/proc/${pid}/maps`, 'utf8')
+        .split('\n')
+        .filter(line => line.includes('/memfd:lookout-stats') && line.includes(` ${access} `))
+        .map(line => line.split(/\s+/)[4])
+        .sort()
+    const all = memory(lookout.master!, 'rw-s')
+    expect(all).to.have.length(2)
+    for (const pid of lookout.workers) {
+      const [own, ...more] = memory(pid, 'rw-s')
+      expect(more).to.deep.equal([])
+      expect(all).to.include(own)
+      await until('its peer', () => memory(pid, 'r--s').length === 1)
+      expect([own, ...memory(pid, 'r--s')].sort()).to.deep.equal(all)
+    }
   })
 
   it('pid, requests, backlog, started_at, last_checkin, booted', async () => {
@@ -150,7 +159,6 @@ describe('features: statistics', () => {
     expect(stats.all()[0]).to.include({ index: 1, pid: 9, requests: 4 })
     stats.unmap()
     expect(() => stats.all()).to.throw('unmapped')
-    fs.closeSync(stats.fd)
   })
 
   it('JSON stats file rewritten every second; stats-log signal', async () => {
@@ -397,11 +405,11 @@ describe('features: the node, from both sides', () => {
     const env = [MARK, `PATH=${process.env.PATH}`]
     const pid = posix.spawn(process.execPath, argv, env, [0, 1, 2, theirs], 0)
     posix.close(theirs)
-    worker = new WorkerHandle(2, pid, ours, stats, 0, ({ type }) => events.push(type))
+    worker = new WorkerHandle(2, pid, ours, stats.slot(2), 0, ({ type }) => events.push(type))
     cleanups.push(async () => {
       worker.terminate()
       await until('reaped', () => !worker.alive)
-      fs.closeSync(stats.fd)
+      stats.unmap()
     })
   })
 

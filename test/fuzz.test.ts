@@ -24,7 +24,8 @@ import { type Failing, render } from '../lib/page.js'
 import { nextArgv, type Plan, type PlannedApp, readPlan, restingArgv, workerArgv } from '../lib/plan.js'
 import { posix } from '../lib/posix.js'
 import { counts } from '../lib/rules.js'
-import { Stats, type WorkerStats } from '../lib/stats.js'
+import type { WorkerStats } from '../lib/slot.js'
+import { Stats } from '../lib/stats.js'
 import { escapeHtml, plain } from '../lib/text.js'
 import { WorkerHandle } from '../lib/worker-handle.js'
 import { CORPUS, seeds } from './native/fuzz/seeds.js'
@@ -401,9 +402,8 @@ describe('fuzzed: what a worker writes into shared memory', () => {
 
   it('is read as numbers within their limits', () => {
     const stats = new Stats(1)
-    cleanups.push(() => fs.closeSync(stats.fd))
     const most: Partial<WorkerStats> = { pid: 2 ** 22, accepting: 1, booted: 1, utilization: 1, status: 255 }
-    const bytes = new Uint8Array(stats.slot(0).buffer, 0, 128)
+    const bytes = new Uint8Array(stats.slot(0).words.buffer)
     fc.assert(
       fc.property(fc.oneof(memory(128), doubles(16)), content => {
         bytes.set(content)
@@ -422,7 +422,7 @@ describe('fuzzed: what a worker writes into shared memory', () => {
     const fd = makeBoard(1)
     cleanups.push(() => fs.closeSync(fd))
     const board = new Board(fd)
-    const mapped = posix.mmap(fd, 2048)
+    const mapped = posix.mmap(fd, 2048, posix.PROT_READ | posix.PROT_WRITE)
     const bytes = new Uint8Array(mapped)
     const content = fc.oneof(
       memory(2048),
@@ -458,14 +458,15 @@ describe('fuzzed: descriptors that come with a message', () => {
     fc.assert(
       fc.property(fc.array(fc.nat(250), { minLength: 1, maxLength: 3 }), messages => {
         const [one, other] = posix.socketpair()
-        for (const count of messages) posix.send(one, count, Array<number>(count).fill(0))
+        const byte = Buffer.alloc(1)
+        for (const count of messages) posix.send(one, Buffer.of(count), Array<number>(count).fill(0))
         posix.close(one)
         for (const count of messages) {
-          const [fd, data] = posix.receive(other)
-          expect([fd >= 0, data]).to.deep.equal([count > 0, count])
+          const [length, fd] = posix.receive(other, byte)
+          expect([length, fd >= 0, byte[0]]).to.deep.equal([1, count > 0, count])
           if (fd >= 0) posix.close(fd)
         }
-        expect(posix.receive(other)[0]).to.equal(-1)
+        expect(posix.receive(other, byte)).to.deep.equal([0, -1])
         posix.close(other)
         expect(free()).to.equal(lowest)
       }),
@@ -530,7 +531,6 @@ describe('fuzzed: what a worker says over its channel', () => {
 
   it('is taken by its type alone: what a master makes of it is always what it expects', async () => {
     const stats = new Stats(1)
-    cleanups.push(() => fs.closeSync(stats.fd))
     const types = [
       'ready',
       'answered',
@@ -561,7 +561,7 @@ describe('fuzzed: what a worker says over its channel', () => {
         const [own, other] = posix.socketpair()
         const pid = posix.spawn('/bin/sleep', ['sleep', '1000'], [MARK], [0, 1, 2], 0)
         let ended = false
-        const worker = new WorkerHandle(0, pid, own, stats, 0, event => {
+        const worker = new WorkerHandle(0, pid, own, stats.slot(0), 0, event => {
           if (event.type === 'answered') expect(event.at).to.be.a('number')
           if (event.type === 'quieted') expect(event.active).to.be.a('number')
           const texts = event.type === 'quieted' ? event.why : event.type === 'loaded' ? event.files : []

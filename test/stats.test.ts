@@ -2,7 +2,9 @@
 import fs from 'node:fs'
 import { expect } from 'chai'
 import { Board, makeBoard } from '../lib/board.js'
-import { Field, Stats } from '../lib/stats.js'
+import { posix } from '../lib/posix.js'
+import { Field, Slot } from '../lib/slot.js'
+import { Stats } from '../lib/stats.js'
 import { cleanups } from './support/lookout.js'
 import { readWhileWritten } from './support/torn.js'
 
@@ -11,7 +13,7 @@ describe('stats', () => {
 
   beforeEach(() => {
     stats = new Stats(4)
-    cleanups.push(() => fs.closeSync(stats.fd))
+    cleanups.push(() => stats.unmap())
   })
 
   it('are read as they were written, slot by slot', () => {
@@ -27,7 +29,8 @@ describe('stats', () => {
 
   it('are slots of 128 bytes, with every field where the table says', () => {
     stats.write(1, { requests: 1, pid: 2, status: 3 })
-    const words = new Float64Array(stats.slot(0).buffer, 128, 16)
+    const { words } = stats.slot(1)
+    expect(words).to.have.length(128 / 8)
     expect([words[1], words[8], words[15]]).to.deep.equal([1, 2, 3])
   })
 
@@ -38,26 +41,26 @@ describe('stats', () => {
   }).timeout(60_000)
 
   it("are nobody's while they were never seen whole, and whole again with the next that is written", () => {
-    const own = new Stats(4, stats.fd)
+    const own = new Slot(stats.fd(0), 'reading')
     stats.write(0, { pid: 5 })
-    new Int32Array(stats.slot(0).buffer, 0, 1)[0] = 7 // its writer died in the middle
-    expect(own.read(0).pid).to.equal(0)
+    new Int32Array(stats.slot(0).words.buffer, 0, 1)[0] = 7 // its writer died in the middle
+    expect(own.read().pid).to.equal(0)
     stats.write(0, { pid: 6 })
-    expect(own.read(0).pid).to.equal(6)
+    expect(own.read().pid).to.equal(6)
   })
 
   it('stay as they were while their writer is stopped in the middle', () => {
     stats.write(0, { requests: 1, rss: 1 })
     expect(stats.read(0)).to.include({ requests: 1, rss: 1 })
-    new Int32Array(stats.slot(0).buffer, 0, 1)[0]!++
-    stats.slot(0)[Field.requests] = 2
+    new Int32Array(stats.slot(0).words.buffer, 0, 1)[0]!++
+    stats.slot(0).words[Field.requests] = 2
     expect(stats.read(0)).to.include({ requests: 1, rss: 1 })
     stats.write(0, { rss: 2 })
     expect(stats.read(0)).to.include({ requests: 2, rss: 2 })
   })
 
   it('are clamped, whatever a worker wrote', () => {
-    const slot = stats.slot(3)
+    const { words: slot } = stats.slot(3)
     for (const [field, wrote, read] of [
       [Field.pid, -1, 0],
       [Field.pid, 1e300, 2 ** 22],
@@ -91,11 +94,34 @@ describe('stats', () => {
     const own = new Stats(1)
     own.unmap()
     expect(() => own.read(0)).to.throw('the statistics are unmapped')
-    fs.closeSync(own.fd)
+  })
+
+  it('are as they were read last once a slot is unmapped', () => {
+    stats.write(0, { pid: 5, requests: 7 })
+    const slot = stats.slot(0)
+    expect(slot.read()).to.include({ pid: 5, requests: 7 })
+    stats.clear(0)
+    expect(slot.read()).to.include({ pid: 5, requests: 7 })
+    expect(stats.read(0).pid, 'another of that number').to.equal(0)
   })
 
   it('are sealed: nobody can cut them off', () => {
-    expect(() => fs.ftruncateSync(stats.fd, 0)).to.throw('EPERM')
+    expect(() => fs.ftruncateSync(stats.fd(0), 0)).to.throw('EPERM')
+  })
+
+  it('that are shared can be had for reading alone, and go on to be written by who had them before', () => {
+    const shared = stats.share(0)!
+    expect(() => new Slot(shared, 'writing')).to.throw('mmap: Operation not permitted')
+    expect(() => fs.writeSync(shared, 'x', 0)).to.throw('EPERM')
+    const reader = new Slot(shared, 'reading')
+    stats.write(0, { pid: 5 })
+    expect(reader.read().pid).to.equal(5)
+    expect(stats.share(0)).to.equal(shared)
+  })
+
+  it('that cannot be sealed are not shared', () => {
+    posix.seal(stats.fd(0), 0)
+    expect(stats.share(0)).to.equal(undefined)
   })
 })
 

@@ -61,8 +61,7 @@ describe('--user', () => {
     const lookout = await Lookout.start(['--user', 'nobody', app()], { bin: readable() })
     const { master, own } = JSON.parse((await request(lookout.url)).body)
     expect(master).to.equal('EACCES')
-    expect(own).to.include('/memfd:lookout-stats (deleted)')
-    expect(own).not.to.include('/memfd:lookout (deleted)')
+    expect(own.filter((file: string) => file.includes('memfd'))).to.deep.equal([])
   })
 
   it('is a number as well, and --group another than its own', async () => {

@@ -9,46 +9,47 @@ import { awake } from '../support/awake.js'
 import { request } from '../support/client.js'
 import { fault } from '../support/faults.js'
 import { descriptorsOf } from '../support/kernel.js'
-import { cleanups, isAlive, Lookout, ROOT, temporaryFolder, until } from '../support/lookout.js'
+import { cleanups, fixture, isAlive, Lookout, temporaryFolder, until } from '../support/lookout.js'
 import { skipWithout } from '../support/missing.js'
 import { readStats } from '../support/stats-file.js'
 import { cannotTrace, trace } from '../support/strace.js'
 import { readWhileWritten } from '../support/torn.js'
 
-/** An app that has found its statistics. */
-const FOUND = `const fs = require('node:fs')
-const fd = fs.readdirSync('/proc/self/fd').map(Number).find(fd => {
-  try { return fs.readlinkSync('/proc/self/fd/' + fd).startsWith('/memfd:lookout-stats') } catch { return false }
-})
+const MEMORY = `const fs = require('node:fs')
+const { attempt, slots, write } = require(${JSON.stringify(fixture('shared-memory.js'))})
 `
 
 /** At /cut, what becomes of each attempt to change their length. */
-const CUTS = `${FOUND}
-const attempts = [0, 1, 4096, 2 ** 20].flatMap(length => [
-  () => fs.ftruncateSync(fd, length),
-  () => fs.truncateSync('/proc/self/fd/' + fd, length),
-])
+const CUTS = `${MEMORY}
 require('node:http').createServer((request, response) => {
   if (request.url !== '/cut') return response.end('hello')
-  response.end(JSON.stringify(attempts.map(attempt => {
-    try { attempt() } catch (error) { return error.code }
-    return 'done'
-  })))
+  const tries = slots().flatMap(({ file }) => [0, 1, 4096, 2 ** 20].map(length => attempt(() => fs.truncateSync(file, length))))
+  response.end(JSON.stringify(tries))
 }).listen(3000)
 `
 
-/** Writes random bytes into all slots, its own and the others', with pids that are not to be signalled; it has to be killed. */
-const SCRIBBLES = `${FOUND}
-const { posix } = require(${JSON.stringify(path.join(ROOT, 'dist/lib/posix.js'))})
-const memory = posix.mmap(fd, 256 * 128)
-const [bytes, words] = [new Uint8Array(memory), new Float64Array(memory)]
+/**
+ * Writes random bytes into all slots that it can find, with pids that are not to be signalled; it has to be killed. At /written,
+ * what became of that, by what the memory is mapped for.
+ */
+const SCRIBBLES = `${MEMORY}
+const words = new Float64Array(16)
+const bytes = Buffer.from(words.buffer)
 const pids = [1, -1, Number(process.env.STRANGER), -Number(process.env.STRANGER)]
+const written = {}
+let turn = 0
 setInterval(() => {
   require('node:crypto').randomFillSync(bytes)
-  for (let slot = 0; slot < 256; slot++) words[slot * 16 + 8] = pids[slot % pids.length]
+  words[8] = pids[turn++ % pids.length]
+  for (const slot of slots()) {
+    const key = slot.access + ' ' + write(slot, bytes)
+    written[key] = (written[key] ?? 0) + 1
+  }
 }, 1)
 process.on('SIGTERM', () => {})
-require('node:http').createServer((request, response) => response.end('hello')).listen(3000)
+require('node:http').createServer((request, response) => {
+  response.end(request.url === '/written' ? JSON.stringify(written) : 'hello')
+}).listen(3000)
 `
 
 /** The calls that send signals, and the pids that they name: a number, or a pidfd as strace decodes it. */
@@ -104,7 +105,7 @@ describe('hostile statistics', () => {
   fault(
     27,
     'random bytes in the statistics; pid 1, -1, a stranger',
-    '0 signals to others, counters in range',
+    '0 signals to others, counters in range; a worker writes to its own slot alone',
     async function () {
       skipWithout(this, cannotTrace())
       const pid = stranger()
@@ -121,6 +122,11 @@ describe('hostile statistics', () => {
         if (fs.existsSync(file)) checked += checkStats(file)
         return performance.now() > end
       })
+      const written: Record<string, number> = await until('one that has met a peer', async () => {
+        const known = JSON.parse((await request(lookout.url, '/written')).body)
+        return 'r--s EIO' in known && known
+      })
+      expect(written).to.have.all.keys('rw-s done', 'r--s EIO')
       lookout.signal('SIGUSR1')
       await lookout.line(/^master \d+: \{"name"/m)
       expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
@@ -138,13 +144,14 @@ describe('hostile statistics', () => {
       expect(own.has(pid)).to.equal(false)
       expect(isAlive(pid)).to.equal(true)
       expect(checked).to.be.above(100)
-      return `${targets.length} signals, all to its own; ${checked.toLocaleString('en')} numbers read, all in range`
+      const count = (number: number) => number.toLocaleString('en')
+      return `${targets.length} signals, all to its own; ${count(checked)} numbers read, all in range; ${count(written['r--s EIO']!)} writes to other slots by a worker, each refused`
     },
   )
 
   fault(28, 'torn reads: a writer against 1,000,000 reads', '0 impossible values', async () => {
     const stats = new Stats(4)
-    cleanups.push(() => fs.closeSync(stats.fd))
+    cleanups.push(() => stats.unmap())
     const { torn, seen } = await readWhileWritten(stats, 1_000_000)
     expect(torn).to.equal(0)
     expect(seen).to.be.above(1000)

@@ -21,11 +21,11 @@ async function another(fd: number, script: string): Promise<ChildProcess> {
 /** Reads a slot that another writes as fast as it can: how often it saw half of what was written, and how many moments it saw. */
 export async function readWhileWritten(stats: Stats, reads: number): Promise<{ torn: number; seen: number }> {
   const writer = await another(
-    stats.fd,
-    `const { Stats } = require('./stats.js')
-    const stats = new Stats(${stats.workers}, 3)
+    stats.fd(1),
+    `const { Slot } = require('./slot.js')
+    const slot = new Slot(3, 'writing')
     for (let i = 1; ; i++) {
-      stats.write(1, { requests: i, accepted: i, backlog: i, rss: i, heap: i })
+      slot.write({ requests: i, accepted: i, backlog: i, rss: i, heap: i })
       if (i === 1000) fs.writeSync(1, 'goes')
     }`,
   )
