@@ -35,6 +35,9 @@ export interface Bound {
 /** s a connection may stay silent before the kernel shows it all the same: TCP_DEFER_ACCEPT. */
 const DEFER = 30
 
+/** How many free ports are tried: that of one family may be taken in the other. */
+const PORTS = 100
+
 /** ms for which what a killed lookout left may still hold its addresses: its master ends within a second. */
 const ORPHAN = 1200
 
@@ -114,31 +117,50 @@ export function urlOf(address: Address, fd: number): string {
   return `http://${net.isIPv6(host) ? `[${host}]` : host}:${port}`
 }
 
+/** Whether any free port will do. */
+export function isFree(address: Anything): boolean {
+  return address.kind === 'tcp' && address.port === 0
+}
+
 async function bindTcp(address: Address & { kind: 'tcp' }, options: BindOptions): Promise<Bound[]> {
-  const bound: Bound[] = []
-  let { port } = address
+  const rejected: Bound[] = [] // the kernel would give them again
   try {
-    for (const target of await targets(address)) {
-      const attempt = (host: Target) => listenTcp(host, port, options)
+    for (;;) {
+      const bound: Bound[] = []
       try {
-        const fd = await retry(
-          () => attempt(target),
-          error => error.code === 'EADDRINUSE' && heldByOrphans(port),
-        )
-        bound.push({ fd, url: urlOf(address, fd) })
+        await bindFamilies(address, options, bound)
+        return bound
       } catch (error) {
-        if (!target.optional || !IPV6_MISSING.includes((error as NodeJS.ErrnoException).code ?? '')) throw error
-        if (address.host !== undefined) continue
-        const fd = attempt({ host: '0.0.0.0', v6only: false, optional: false })
-        bound.push({ fd, url: urlOf(address, fd) })
+        rejected.push(...bound)
+        if (error instanceof Failure) throw error
+        const { code } = error as NodeJS.ErrnoException
+        const another = code === 'EADDRINUSE' && isFree(address) && bound.length > 0 && rejected.length < PORTS
+        if (!another) throw explain(address, error as NodeJS.ErrnoException)
       }
-      port = posix.getsockname(bound[0]!.fd)[2] // with port 0, the other family gets the same
     }
-    return bound
-  } catch (error) {
-    release(bound)
-    if (error instanceof Failure) throw error
-    throw explain(address, error as NodeJS.ErrnoException)
+  } finally {
+    release(rejected)
+  }
+}
+
+/** @throws the system's error; what was bound until then is in `bound` */
+async function bindFamilies(address: Address & { kind: 'tcp' }, options: BindOptions, bound: Bound[]): Promise<void> {
+  let { port } = address
+  for (const target of await targets(address)) {
+    const attempt = (host: Target) => listenTcp(host, port, options)
+    try {
+      const fd = await retry(
+        () => attempt(target),
+        error => error.code === 'EADDRINUSE' && !isFree(address) && heldByOrphans(port),
+      )
+      bound.push({ fd, url: urlOf(address, fd) })
+    } catch (error) {
+      if (!target.optional || !IPV6_MISSING.includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+      if (address.host !== undefined) continue
+      const fd = attempt({ host: '0.0.0.0', v6only: false, optional: false })
+      bound.push({ fd, url: urlOf(address, fd) })
+    }
+    port = posix.getsockname(bound[0]!.fd)[2] // with port 0, the other family gets the same
   }
 }
 
@@ -181,13 +203,15 @@ export function release(sockets: Bound[]): void {
 export async function bind(addresses: Address[], options: BindOptions): Promise<Bound[][]> {
   const groups: Bound[][] = []
   const seen = new Set<string>()
+  // A free port, if it came first, could be one that is named.
+  const order = [...addresses.entries()].sort(([, one], [, other]) => Number(isFree(one)) - Number(isFree(other)))
   try {
-    for (const address of addresses) {
-      if (seen.has(address.text) && !(address.kind === 'tcp' && address.port === 0)) {
+    for (const [index, address] of order) {
+      if (seen.has(address.text) && !isFree(address)) {
         throw new Misuse(`cannot listen on ${address.text}: it is given twice`)
       }
       seen.add(address.text)
-      groups.push(address.kind === 'tcp' ? await bindTcp(address, options) : await bindUnix(address, options))
+      groups[index] = address.kind === 'tcp' ? await bindTcp(address, options) : await bindUnix(address, options)
     }
     return groups
   } catch (error) {

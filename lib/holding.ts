@@ -68,6 +68,8 @@ export class Holding {
   /** Binds what is not there yet. @throws Failure; then release() */
   async bind(): Promise<void> {
     const { apps, gateway, metrics } = this.configuration
+    const own = gatewayAt(gateway, metrics)
+    for (const spec of [...apps, own]) await this.#places.take(spec)
     for (const spec of apps) {
       const user = userOf(spec.options)
       if (spec.options.log !== undefined) checkLog(spec.options.log, user)
@@ -80,9 +82,14 @@ export class Holding {
     }
     const guarded = this.#members.flatMap(member => member.guarded)
     if (gateway === false && metrics === undefined && guarded.length === 0) return
-    const spec = gatewayAt(gateway, metrics)
-    const places = await this.#places.of(spec, addressesOf(spec.options, {}))
-    this.#members.push({ spec, user: undefined, places: [...places, ...guarded], guarded: [], urls: urlsOf(places) })
+    const places = await this.#places.of(own, addressesOf(own.options, {}))
+    this.#members.push({
+      spec: own,
+      user: undefined,
+      places: [...places, ...guarded],
+      guarded: [],
+      urls: urlsOf(places),
+    })
   }
 
   async #member(spec: AppSpec, user: User | undefined): Promise<Member> {

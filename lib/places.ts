@@ -2,7 +2,7 @@
  * Where the apps of a configuration are: sockets that are bound now, and at a reload those that are there already, with what may
  * have changed about them.
  */
-import { type Address, type Bound, bind, release, urlOf } from './bind.js'
+import { type Address, type BindOptions, type Bound, bind, isFree, release, urlOf } from './bind.js'
 import type { AppSpec } from './configuration.js'
 import { handoffFile } from './instances.js'
 import { posix } from './posix.js'
@@ -22,6 +22,7 @@ export interface Place {
 
 export class Places {
   readonly #bound: Bound[] = []
+  readonly #taken = new Map<string, Place>()
   readonly #held: Map<string, number[]>
 
   /** @param before what there is already; missing at the start */
@@ -32,17 +33,26 @@ export class Places {
     this.#held = before ? addressesHeld(before) : new Map()
   }
 
+  /** Binds what has a port, or a path: else it could be a free one that an app was given. @throws Failure; then release() */
+  async take({ options }: AppSpec): Promise<void> {
+    for (const address of options.listen ?? []) {
+      if (address.kind === 'name' || isFree(address) || this.#held.has(address.text)) continue
+      this.#taken.set(address.text, await this.#bind(options, address))
+    }
+  }
+
   /** An app's, in order. @throws Failure; then release() */
   async of(spec: AppSpec, addresses: Address[]): Promise<Place[]> {
     const places: Place[] = []
     for (const address of addresses) {
       const fds = this.#held.get(keyOf(spec.name, address.text))
-      places.push(fds ? this.#keep(spec, address, fds) : await this.#bind(spec, address))
+      const taken = this.#taken.get(address.text)
+      places.push(fds ? this.#keep(spec, address, fds) : (taken ?? (await this.#bind(spec.options, address))))
     }
     return places
   }
 
-  async #bind({ options }: AppSpec, address: Address): Promise<Place> {
+  async #bind(options: BindOptions, address: Address): Promise<Place> {
     const [sockets = []] = await bind([address], options)
     this.#bound.push(...sockets)
     const locks = sockets.flatMap(({ lock }) => lock ?? [])

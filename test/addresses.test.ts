@@ -4,7 +4,10 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { expect } from 'chai'
 import { request } from './support/client.js'
+import { Folder } from './support/folder.js'
 import { cleanups, fixture, Lookout, until } from './support/lookout.js'
+import { noNetwork, skipWithout } from './support/missing.js'
+import { withPorts } from './support/namespace.js'
 
 describe('several addresses', () => {
   it('go by port where the app names one of them, else by order', async () => {
@@ -40,6 +43,30 @@ describe('several addresses', () => {
     await lookout.line(/closed connections to port \d+: the app does not listen there/)
     await lookout.rests()
     expect((await request(served)).body).to.equal('hello')
+  })
+})
+
+describe('a free port', () => {
+  before(function () {
+    skipWithout(this, noNetwork())
+  })
+
+  /** Of four ports these leave 40003, of which the IPv4 half of any other is free, too. */
+  const NAMED = ['[::1]:40000', '[::1]:40001', '[::1]:40002']
+  const under = withPorts(40_000, 40_003)
+
+  it('is free in both families, and none that is named after it', async () => {
+    const options = ['localhost:0', ...NAMED].flatMap(address => ['-l', address])
+    const lookout = await Lookout.start([...options, fixture('plain.js')], { under })
+    expect(lookout.addresses).to.deep.equal(['http://localhost:40003', ...NAMED.map(address => `http://${address}`)])
+  })
+
+  it('that an app of lookout up is given is none that another names, or the gateway', async () => {
+    const folder = await Folder.make()
+    const named = NAMED.slice(1).map((listen, index) => [`app${index}`, { script: 'app.js', listen }])
+    folder.configure({ free: { script: 'app.js' }, ...Object.fromEntries(named) }, { gateway: 40_000 })
+    await folder.up({}, { under })
+    expect(folder.app('free').urls).to.deep.equal(['http://localhost:40003'])
   })
 })
 

@@ -101,7 +101,7 @@ describe('--user', () => {
     fs.chmodSync(folder.path, 0o755)
     fs.writeFileSync(path.join(folder.path, 'who.js'), WHO)
     folder.configure({ shop: { script: 'who.js', user: 'nobody' }, blog: { script: 'who.js', user: 'root' } })
-    const lookout = await folder.up({}, readable())
+    const lookout = await folder.up({}, { bin: readable() })
     const ids = async (name: string) => JSON.parse((await request(folder.url(name))).body).ids[0]
     expect([await ids('shop'), await ids('blog')]).to.deep.equal([nobody().uid, 0])
     expect(lookout.stderr).not.to.include('as root')

@@ -10,6 +10,7 @@ import { fault } from '../support/faults.js'
 import { connectionsTo, waiting } from '../support/kernel.js'
 import { fixture, isAlive, Lookout, until } from '../support/lookout.js'
 import { noNetwork, skipWithout } from '../support/missing.js'
+import { withOwnNetwork } from '../support/namespace.js'
 import { connect } from '../support/program.js'
 import { number, Tally } from '../support/tally.js'
 
@@ -84,11 +85,7 @@ function connectAndReset(port: number, data: string): Promise<void> {
 }
 
 /** In a network namespace, in which no queue of connections is longer than 8. */
-const NARROW = [
-  ...['unshare', '--net', 'sh', '-c'],
-  'ip link set lo up && echo 8 > /proc/sys/net/core/somaxconn && exec "$@"',
-  'narrow',
-]
+const NARROW = withOwnNetwork('echo 8 > /proc/sys/net/core/somaxconn')
 
 /** That many requests at once, by a process in the network namespace of lookout. */
 async function askInside(lookout: Lookout, count: number): Promise<Tally> {

@@ -43,7 +43,7 @@ describe('another user', () => {
     fs.chmodSync(folder.path, 0o755)
     folder.configure({ shop: { script: 'app.js', user: 'nobody' } })
     const bin = readable()
-    const lookout = await folder.up({}, bin)
+    const lookout = await folder.up({}, { bin })
     await request(folder.url('shop'))
     const { master } = folder.app('shop')
     // Another than the app's own user, who may do with its processes what it likes.

@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
-import { BIN, Lookout, temporaryFolder } from './lookout.js'
+import { BIN, Lookout, type StartOptions, temporaryFolder } from './lookout.js'
 import { freePort } from './program.js'
 
 const APP = `const http = require('node:http')
@@ -41,8 +41,8 @@ export class Folder {
     return this.app(name).urls[0]!.replace('localhost', '127.0.0.1')
   }
 
-  async up(env: NodeJS.ProcessEnv = {}, bin = BIN): Promise<Lookout> {
-    const lookout = Lookout.spawn(['up'], { cwd: this.path, env: { ...this.env, ...env }, bin })
+  async up(env: NodeJS.ProcessEnv = {}, options: StartOptions = {}): Promise<Lookout> {
+    const lookout = Lookout.spawn(['up'], { ...options, cwd: this.path, env: { ...this.env, ...env } })
     await lookout.line(/^lookout \d+: \d+ apps? at rest$/m)
     return lookout
   }

@@ -13,6 +13,16 @@ export function withSmallDisk(folder: string, kB: number): string[] {
 /** A command in front of another, which is run as the first process of all that it sees. */
 export const withOwnPids = [...UNSHARE, '--pid', '--fork', '--kill-child', '--mount-proc']
 
+/** A command in front of another, which is run on a network of its own, of its loopback device alone. */
+export function withOwnNetwork(prepare: string): string[] {
+  return ['unshare', '--net', 'sh', '-c', `ip link set lo up && ${prepare} && exec "$@"`, 'sh']
+}
+
+/** There, no other ports are free but these. */
+export function withPorts(first: number, last: number): string[] {
+  return withOwnNetwork(`echo ${first} ${last} > /proc/sys/net/ipv4/ip_local_port_range`)
+}
+
 /** Why such a command cannot be run here; undefined where it can. */
 export function cannotRun(command: string[]): string | undefined {
   const { error, stderr } = spawnSync(command[0]!, [...command.slice(1), 'true'], { encoding: 'utf8' })
