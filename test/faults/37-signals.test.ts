@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { outcome } from '../support/client.js'
 import { fault } from '../support/faults.js'
 import { type Ended, fixture, isAlive, Lookout, until } from '../support/lookout.js'
+import { number } from '../support/tally.js'
 
 /** Lookouts at a time: most of a life is waiting. */
 const AT_ONCE = 4
@@ -76,70 +77,80 @@ async function span(): Promise<number> {
 /** ms after which something is wedged: three restarts of two workers take that long on a machine that is very busy. */
 const PATIENCE = 60_000
 
-/** For how long new lives are begun, in ms. */
-const SPAN = 17_000
+/** Moments of a life at which each signal comes. */
+const MOMENTS = 200
 
-/** A part of the whole, each time another: every so many of them are spread evenly. */
-const spread = (count: number) => (count * 0.618034) % 1
+/** Numbers from 0 to 1, each another: however many are taken, they are spread evenly. */
+function* spread(): Generator<number, never> {
+  for (let at = 0; ; at = (at + 0.618034) % 1) yield at
+}
 
 describe('signals', () => {
-  fault(37, 'signals during load, fork, exit', 'never wedged, the right exit code, 0 zombies', async () => {
-    const length = await span()
-    const figure = { signals: 0, lives: 0, answered: 0, ended: 0 }
+  fault(
+    37,
+    `each signal at ${MOMENTS} moments of load, fork, exit`,
+    'never wedged, the right exit code, 0 zombies',
+    async function () {
+      this.timeout(600_000)
+      const length = await span()
+      const figure = { signals: 0, lives: 0, answered: 0, ended: 0 }
 
-    /** So many moments of a life, in order: ms from its beginning. */
-    const moments = (count: number) =>
-      Array.from({ length: count }, () => length * spread(figure.signals++)).sort((one, other) => one - other)
+      /** So many moments of a life, in order: ms from its beginning. */
+      const moments = (parts: Generator<number, never>, count: number) => {
+        figure.signals += count
+        return Array.from({ length: count }, () => length * parts.next().value).sort((one, other) => one - other)
+      }
 
-    const goesOn = async (signal: NodeJS.Signals, times: number) => {
-      const lookout = await start()
-      for (let turn = 0; turn < 2; turn++) {
+      const goesOn = async (signal: NodeJS.Signals, parts: Generator<number, never>, times: number) => {
+        const lookout = await start()
+        for (let turn = 0; turn < 2; turn++) {
+          const begun = performance.now()
+          const answers = life(lookout)
+          for (const offset of moments(parts, times)) {
+            await moment(begun, offset)
+            lookout.signal(signal)
+            if (signal === 'SIGTSTP') lookout.signal('SIGCONT')
+          }
+          expect(await answers, `${signal}\n${lookout.stderr}`).to.deep.equal(Array(6).fill('ok'))
+          figure.answered += 6
+          await lookout.rests(PATIENCE)
+          await until('reaped', () => zombiesOf(lookout.pid).length === 0, 500)
+          figure.lives++
+        }
+        expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
+      }
+
+      const ends = async (signal: NodeJS.Signals, parts: Generator<number, never>, end: Ended) => {
+        const lookout = await start()
         const begun = performance.now()
         const answers = life(lookout)
-        for (const offset of moments(times)) {
-          await moment(begun, offset)
-          lookout.signal(signal)
-          if (signal === 'SIGTSTP') lookout.signal('SIGCONT')
-        }
-        expect(await answers, `${signal}\n${lookout.stderr}`).to.deep.equal(Array(6).fill('ok'))
-        figure.answered += 6
-        await lookout.rests(PATIENCE)
-        await until('reaped', () => zombiesOf(lookout.pid).length === 0, 500)
-        figure.lives++
+        await moment(begun, moments(parts, 1)[0]!)
+        const pids = [lookout.master ?? [], lookout.workers].flat()
+        lookout.signal(signal)
+        const wedged = new Promise(resolve => setTimeout(resolve, PATIENCE, 'wedged').unref())
+        expect(await Promise.race([lookout.ended, wedged]), `${signal}\n${lookout.stderr}`).to.deep.equal(end)
+        await until('gone', () => !pids.some(isAlive), 1000)
+        expect(await answers).to.not.include.members(['timeout', 'wrong', 'other'])
+        figure.ended++
       }
-      expect(await lookout.stop()).to.deep.equal({ code: 0, signal: null })
-    }
 
-    const ends = async (signal: NodeJS.Signals, end: Ended) => {
-      const lookout = await start()
-      const begun = performance.now()
-      const answers = life(lookout)
-      await moment(begun, moments(1)[0]!)
-      const pids = [lookout.master ?? [], lookout.workers].flat()
-      lookout.signal(signal)
-      const wedged = new Promise(resolve => setTimeout(resolve, PATIENCE, 'wedged').unref())
-      expect(await Promise.race([lookout.ended, wedged]), `${signal}\n${lookout.stderr}`).to.deep.equal(end)
-      await until('gone', () => !pids.some(isAlive), 1000)
-      expect(await answers).to.not.include.members(['timeout', 'wrong', 'other'])
-      figure.ended++
-    }
-
-    const ending = ENDING.map(([signal, end]) => {
-      return () => ends(signal, end)
-    })
-    const passing = PASSING.map(([signal, times]) => {
-      return () => goesOn(signal, times)
-    })
-    const kinds = [...ending, ...passing, ...ending]
-    const over = performance.now() + SPAN
-    let begun = 0
-    const work = async () => {
-      while (performance.now() < over || begun < kinds.length) await kinds[begun++ % kinds.length]!()
-    }
-    await Promise.all(Array.from({ length: AT_ONCE }, work))
-    return (
-      `${figure.signals} signals of ${ENDING.length + PASSING.length} kinds over ${Math.round(length)} ms of a life: ${figure.lives} went on, ` +
-      `${figure.answered} of ${figure.answered} answered; ${figure.ended} of ${figure.ended} ended as they should`
-    )
-  })
+      const ending = ENDING.flatMap(([signal, end]) => {
+        const parts = spread()
+        return Array.from({ length: MOMENTS }, () => () => ends(signal, parts, end))
+      })
+      const passing = PASSING.flatMap(([signal, times]) => {
+        const parts = spread()
+        return Array.from({ length: Math.ceil(MOMENTS / (2 * times)) }, () => () => goesOn(signal, parts, times))
+      })
+      const lives = [...ending, ...passing]
+      const work = async () => {
+        for (let next = lives.pop(); next; next = lives.pop()) await next()
+      }
+      await Promise.all(Array.from({ length: AT_ONCE }, work))
+      return (
+        `${number(figure.signals)} signals of ${ENDING.length + PASSING.length} kinds over ${Math.round(length)} ms of a life: ${figure.lives} went on, ` +
+        `${figure.answered} of ${figure.answered} answered; ${figure.ended} of ${figure.ended} ended as they should`
+      )
+    },
+  )
 })
