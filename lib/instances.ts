@@ -108,16 +108,17 @@ function remove(file: string): void {
 
 /** @returns undefined where that is no resting program of ours */
 export function instanceOf(pid: number): Instance | undefined {
+  let pidfd: number | undefined
   try {
-    const pidfd = posix.pidfdOpen(pid)
+    pidfd = posix.pidfdOpen(pid)
     const plan = fs.readFileSync(`/proc/${pid}/comm`, 'utf8') === 'lookout\n' ? planOf(pid) : undefined
     const boardFd = plan && openBoard(pid)
     if (plan && boardFd !== undefined) return { ...plan, pid, pidfd, boardFd }
-    posix.close(pidfd)
-    return undefined
   } catch {
-    return undefined // gone meanwhile, or another user's
+    // Gone meanwhile, or another user's.
   }
+  if (pidfd !== undefined) posix.close(pidfd)
+  return undefined
 }
 
 export function planOf(pid: number): Found | undefined {

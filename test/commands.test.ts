@@ -108,6 +108,18 @@ describe('lookout logs', () => {
       expect(folder.run('logs', ...args)).to.deep.equal({ status: 2, stdout: '', stderr: `lookout: ${said}\n` })
   })
 
+  it('tells apart the apps of two lookouts that have one name', async () => {
+    const logged = { script: 'talks.js', log: 'logs/' }
+    const [one, other] = [await held({ shop: logged }), await held({ shop: logged })]
+    const pids = [(await one.up()).pid, (await other.up({ XDG_RUNTIME_DIR: one.runtime })).pid]
+    for (const folder of [one, other]) fs.writeFileSync(path.join(folder.path, 'logs/shop.log'), `${folder.path}\n`)
+    const lines = one.run('logs', 'shop').stdout.trim().split('\n')
+    expect(lines.map(line => line.split(/ +[|] /))).to.have.deep.members([
+      [`shop ${pids[0]}`, one.path],
+      [`shop ${pids[1]}`, other.path],
+    ])
+  })
+
   it('--follow goes on with what is said, and over into the file that takes its place', async () => {
     const folder = await held({ shop: { script: 'talks.js', log: 'logs/' } })
     await folder.up()
@@ -227,6 +239,42 @@ describe('lookout completion', () => {
       expect(folder.app('shop').wakes).to.equal(0)
     })
   }
+
+  it('in zsh, as it is typed', async function () {
+    skipWithout(this, spawnSync('zsh', ['-c', 'true']).status === 0 ? undefined : 'zsh is needed')
+    const folder = await held({ shop: { script: 'talks.js' }, blog: { script: 'talks.js' } })
+    await folder.up()
+    const home = temporaryFolder()
+    fs.symlinkSync(BIN, path.join(home, 'lookout'))
+    fs.writeFileSync(path.join(home, 'completion'), folder.run('completion', 'zsh').stdout)
+    for (const [typed, completed] of [
+      ['lookout sta', 'lookout status'],
+      ['lookout status sh', 'lookout status shop'],
+      ['lookout --idle-', 'lookout --idle-upgraded'],
+    ] as const) {
+      const script = `zmodload zsh/zpty
+        zpty shell zsh -f -i
+        zpty -w shell "source completion; echo its''elf"
+        zpty -r shell out '*itself*'
+        zpty -w -n shell $'${typed}\\t'
+        zpty -r shell out '*${completed}*' && echo completed
+        zpty -d shell`
+      const env = {
+        ...process.env,
+        ...folder.env,
+        HOME: home,
+        TERM: 'dumb',
+        PATH: `${home}:${path.dirname(process.execPath)}:${process.env.PATH}`,
+      }
+      const { stdout, stderr } = spawnSync('zsh', ['-f', '-c', script], {
+        encoding: 'utf8',
+        env,
+        cwd: home,
+        timeout: 10_000,
+      })
+      expect([stdout, stderr], typed).to.deep.equal(['completed\n', ''])
+    }
+  })
 
   it('knows every command that there is', () => {
     const files = fs.readdirSync(path.join(ROOT, 'lib/commands')).map(file => path.basename(file, '.ts'))

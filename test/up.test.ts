@@ -7,7 +7,7 @@ import { expect } from 'chai'
 import { resting } from '../lib/posix.js'
 import { request } from './support/client.js'
 import { at, Folder, ports } from './support/folder.js'
-import { ticks } from './support/kernel.js'
+import { hasPending, ticks } from './support/kernel.js'
 import { failures, load } from './support/load.js'
 import { childrenOf, cleanups, isAlive, Lookout, until } from './support/lookout.js'
 import { notRoot, skipWithout } from './support/missing.js'
@@ -257,6 +257,22 @@ describe('lookout reload', () => {
         text: 'reloaded: 1 app, 0 new, 0 changed, 0 gone\n',
       })
     }
+  })
+
+  it('that is asked for between TSTP and CONT is begun by CONT', async () => {
+    const folder = await Folder.make()
+    folder.configure({ one: { script: 'app.js' } })
+    const lookout = await folder.up()
+    const send = async (signal: NodeJS.Signals) => {
+      lookout.signal(signal)
+      await until(`${signal} was read`, () => !hasPending(lookout.pid))
+    }
+    await send('SIGTSTP')
+    folder.configure({ one: { script: 'app.js' }, two: { script: 'app.js' } })
+    await send('SIGHUP')
+    await send('SIGCONT')
+    await lookout.line(/two is new/)
+    await request(folder.url('two'))
   })
 
   it('asked for many times at once ends with the newest, and wedges nothing', async () => {

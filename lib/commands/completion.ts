@@ -59,7 +59,11 @@ function namedCommands(): string[] {
 
 /** zsh takes it, too, by its own emulation. */
 function bash(): string {
-  return `if [ -n "$ZSH_VERSION" ]; then autoload -U +X compinit bashcompinit && compinit && bashcompinit; fi
+  return `if [ -n "$ZSH_VERSION" ]; then
+  autoload -U +X compinit bashcompinit
+  command -v compdef >/dev/null || compinit
+  bashcompinit
+fi
 _lookout() {
   local word="\${COMP_WORDS[COMP_CWORD]}" words=
   case "\${COMP_WORDS[1]}" in

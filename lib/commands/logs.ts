@@ -24,9 +24,9 @@ export async function run(args: string[], env: NodeJS.ProcessEnv): Promise<void>
   if (values.help) return console.log(HELP)
   if (!/^\d{1,6}$/.test(values.lines)) throw new Misuse(`cannot print ${values.lines} lines: a number is wanted`)
   const files = filesOf(positionals, env)
-  const width = Math.max(...[...files.keys()].map(name => name.length))
+  const width = Math.max(...[...files.values()].map(name => name.length))
   const begin = (name: string) => (files.size === 1 ? '' : `${name.padEnd(width)} | `)
-  const tails = [...files].map(([name, file]) => ({ begin: begin(name), tail: new Tail(file) }))
+  const tails = [...files].map(([file, name]) => ({ begin: begin(name), tail: new Tail(file) }))
   for (const { begin, tail } of tails) print(begin, tail.last(Number(values.lines)))
   while (values.follow) {
     for (const { begin, tail } of tails) print(begin, tail.next())
@@ -50,14 +50,17 @@ function read(args: string[]) {
   }
 }
 
-/** The logs of these apps, or of all that have one, by their names. */
+/** Which app each log is of: the logs of these apps, or of all that have one. Where two lookouts have one of that name, whose. */
 function filesOf(names: string[], env: NodeJS.ProcessEnv): Map<string, string> {
-  const apps = instances(env).flatMap(({ apps }) => apps.map(({ config }) => config))
+  const apps = instances(env).flatMap(({ pid, apps }) => apps.map(({ config: { name, log } }) => ({ pid, name, log })))
   const missing = names.find(name => !apps.some(app => app.name === name))
   if (missing !== undefined) throw new Misuse(`there is no app ${missing} (lookout ls)`)
   const wanted = apps.filter(({ name }) => names.length === 0 || names.includes(name))
   const mute = wanted.find(({ name, log }) => names.includes(name) && log === undefined)
-  const files = new Map(wanted.flatMap(({ name, log }) => (log === undefined ? [] : [[name, log] as const])))
+  const isOne = (name: string) => wanted.filter(app => app.name === name).length === 1
+  const files = new Map(
+    wanted.flatMap(({ pid, name, log }) => (log === undefined ? [] : [[log, isOne(name) ? name : `${name} ${pid}`]])),
+  )
   const hint = 'what it says is where its lookout writes ("log" in its configuration, or --log, names a file)'
   if (mute) throw new Misuse(`cannot show the log of ${mute.name}: ${hint}`)
   if (files.size === 0) throw new Misuse(`cannot show logs: no app has one ("log" in a configuration, or --log)`)

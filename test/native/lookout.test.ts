@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { expect } from 'chai'
-import { waiting } from '../support/kernel.js'
+import { hasPending, waiting } from '../support/kernel.js'
 import { childrenOf, isAlive, temporaryFolder, until } from '../support/lookout.js'
 import { type App, argumentsOf, builds, FINE, listenTcp, once, puppet, Resting } from './resting.js'
 
@@ -157,10 +157,7 @@ for (const build of builds) {
     it('TSTP has nobody woken until CONT', async () => {
       const lookout = await Resting.start(build, [once])
       lookout.signal('SIGTSTP')
-      await until(
-        'TSTP was read',
-        () => !/^ShdPnd:.*[1-9a-f]/m.test(fs.readFileSync(`/proc/${lookout.pid}/status`, 'utf8')),
-      )
+      await until('TSTP was read', () => !hasPending(lookout.pid))
       const client = lookout.connect()
       await until('the connection waits', () => waiting(lookout.ports[0] as number) === 1)
       expect(lookout.count(/ wakes /)).to.equal(0)

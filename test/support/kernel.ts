@@ -131,3 +131,8 @@ function linkOf(file: string): string {
     return '' // closed meanwhile
   }
 }
+
+/** Whether a signal was sent to the process that it has not taken yet. */
+export function hasPending(pid: number): boolean {
+  return /^ShdPnd:.*[1-9a-f]/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))
+}
