@@ -21,7 +21,7 @@
  *          master     LOOKOUT_WORKER_PID (its child, worker 0), LOOKOUT_WOKEN (ms, monotonic)
  *          worker 0   LOOKOUT_WORKER=0, and LOOKOUT_NODE_OPTIONS, where it is set, as NODE_OPTIONS
  *        Both get /dev/null as 0, the sockets as 3 and up, then their end of a socket pair, then the
- *        shared statistics; the master the board, too, then a nonblocking pipe. A byte in the pipe is the number of a signal
+ *        slot of worker 0; the master the board, too, then a nonblocking pipe. A byte in the pipe is the number of a signal
  *        that we got, TERM asking it to drain and exit 0; an end of file before that says that we are gone.
  *        No signal is blocked. The master leads a process group.
  *        HUP in the pipe: the same, but another master takes its place.

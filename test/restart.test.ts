@@ -7,7 +7,7 @@ import path from 'node:path'
 import tls from 'node:tls'
 import { expect } from 'chai'
 import { request } from './support/client.js'
-import { waiting } from './support/kernel.js'
+import { descriptorsOf, slotsOf, waiting } from './support/kernel.js'
 import { failures, load } from './support/load.js'
 import { BIN, fixture, isAlive, Lookout, temporaryFolder, until } from './support/lookout.js'
 
@@ -73,6 +73,26 @@ describe('a phased restart', () => {
     await until('the old ones gone', () => !before.some(isAlive)) // a moment later than it is said
     for (let turn = 0; turn < 20; turn++) expect((await request(lookout.url)).body).to.equal('new')
     expect(lookout.workers.length).to.equal(2)
+  })
+
+  it('leaves nothing open: descriptors and memory are as many after the eighth as after the first', async () => {
+    const { file } = app('here')
+    const lookout = await awake(file, 3)
+    const restarted = async () => {
+      const before = lookout.workers
+      expect((await restart(lookout.pid)).code).to.equal(0)
+      await until('the old ones gone', () => !before.some(isAlive) && lookout.workers.length === 3)
+    }
+    /** What has been opened of ours, and mapped. */
+    const open = () => ({ fds: descriptorsOf(lookout.master!).length, slots: slotsOf(lookout.master!) })
+    await restarted()
+    await until('nothing of the old ones', () => open().slots === 3)
+    const before = open()
+    for (let turn = 2; turn <= 8; turn++) await restarted()
+    await until('nothing of the old ones', () => open().slots === 3)
+    expect(open()).to.deep.equal(before)
+    // A worker that has met those that are gone has at most as many slots as there were at once.
+    for (const pid of lookout.workers) expect(slotsOf(pid)).to.be.within(3, 6)
   })
 
   it('onto a broken app ends also where workers are missing, which are tried again and again', async () => {

@@ -132,6 +132,11 @@ function linkOf(file: string): string {
   }
 }
 
+/** How many slots of the statistics a process has mapped. */
+export function slotsOf(pid: number): number {
+  return fs.readFileSync(`/proc/${pid}/maps`, 'utf8').split('/memfd:lookout-stats').length - 1
+}
+
 /** Whether a signal was sent to the process that it has not taken yet. */
 export function hasPending(pid: number): boolean {
   return /^ShdPnd:.*[1-9a-f]/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))
