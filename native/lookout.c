@@ -178,7 +178,7 @@ static void obey(const struct signalfd_siginfo *got) {
     case SIGTSTP: held = 1; break;
     case SIGCONT:
       held = 0;
-      if (late && !ending) start_reload();
+      if (reloads && late && !ending) start_reload();
       late = 0;
       break;
   }

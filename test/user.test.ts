@@ -29,6 +29,9 @@ http.createServer((request, response) => {
 const status = (pid: number, field: string) =>
   new RegExp(`^${field}:\\s+(.*)$`, 'm').exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))![1]!
 
+/** What root is in, and nobody is not. */
+const GROUPS = ['setpriv', '--groups', '0,1,2']
+
 /** Of everybody's folder, for who runs it is not root. */
 function app(): string {
   const folder = openFolder()
@@ -43,7 +46,10 @@ describe('--user', () => {
 
   it('has master and workers be another, for good; lookout stays root', async () => {
     const { uid, gid, home } = nobody()
-    const lookout = await Lookout.start(['--user', 'nobody', '--workers', '2', app()], { bin: readable() })
+    const lookout = await Lookout.start(['--user', 'nobody', '--workers', '2', app()], {
+      bin: readable(),
+      under: GROUPS,
+    })
     const said = JSON.parse((await request(lookout.url)).body)
     expect(said.ids).to.deep.equal([uid, uid, gid, gid, [gid]])
     expect(said.root).to.deep.equal(['EPERM', 'EPERM', 'EPERM', 'EPERM'])
@@ -110,8 +116,11 @@ describe('--user', () => {
 
   it('holds where the sockets are given, too', async () => {
     const { fd, url } = listening()
-    const lookout = Activated.start(app(), { fds: [fd], args: ['--user', 'nobody'], bin: readable() })
-    expect(JSON.parse((await request(url)).body).ids[0]).to.equal(nobody().uid)
+    const lookout = Activated.start(app(), { fds: [fd], args: ['--user', 'nobody'], bin: readable(), under: GROUPS })
+    const { ids, root } = JSON.parse((await request(url)).body)
+    const { uid, gid } = nobody()
+    expect(ids).to.deep.equal([uid, uid, gid, gid, [gid]])
+    expect(root).to.deep.equal(['EPERM', 'EPERM', 'EPERM', 'EPERM'])
     expect(status(lookout.child.pid!, 'NoNewPrivs')).to.equal('1')
   })
 

@@ -14,6 +14,8 @@ export interface Given {
   args?: string[]
   /** Another lookout than that of the tests. */
   bin?: string
+  /** A command in front of it. */
+  under?: string[]
 }
 
 /** lookout, started with these descriptors; a shell knows its pid before it becomes node. */
@@ -38,13 +40,13 @@ export class Activated {
     })
   }
 
-  static start(app: string, { fds, env = {}, args = [], bin = BIN }: Given): Activated {
+  static start(app: string, { fds, env = {}, args = [], bin = BIN, under = [] }: Given): Activated {
     const [name, value] = MARK.split('=') as [string, string]
     const { NODE_V8_COVERAGE, NODE_ENV, ...inherited } = process.env
     const given = { LISTEN_PID: 'PID', LISTEN_FDS: `${fds.length}`, ...env }
     const sets = Object.entries(given).map(([name, value]) => `${name}="${value === 'PID' ? '$$' : value}"`)
     const script = `export ${sets.join(' ')}; exec "$@"`
-    const words = ['-c', script, 'sh', process.execPath, bin, ...args, app]
+    const words = ['-c', script, 'sh', ...under, process.execPath, bin, ...args, app]
     return new Activated(
       spawn('sh', words, { env: { ...inherited, [name]: value }, stdio: ['ignore', 'inherit', 'pipe', ...fds] }),
     )
