@@ -117,9 +117,13 @@ export class WorkerHandle {
     this.#killAt(options.grace)
   }
 
-  /** Another worker is there, whose slot this is. */
+  /** Another worker is there, whose slot this is. Where no descriptor is free, connections are spread less evenly. */
   meet(slot: number): void {
-    this.#channel.send({ type: 'peer' }, slot)
+    try {
+      this.#channel.send({ type: 'peer' }, slot)
+    } catch {
+      // It is not told.
+    }
   }
 
   /** Nobody is accepted until `resume`; what is served goes on. */
