@@ -6,6 +6,7 @@
 import type http from 'node:http'
 import type net from 'node:net'
 import { now } from './clock.js'
+import { hold } from './hold.js'
 import { Control, posix } from './posix.js'
 
 const HANDED = Symbol('lookout.handed')
@@ -31,6 +32,7 @@ type Guarded = net.Server & { [GUARDED]?: true }
 export function takeOver(from: number, server: net.Server, serve: (fd: number) => void, hosts: string[] = []): void {
   guard(server, new Set(hosts))
   const deadline = now() + PATIENCE
+  const release = hold('a connection that is handed over') // who goes to rest would lose it
   const watch = posix.poll(from, () => look())
   const timer = setTimeout(() => look(), PATIENCE)
   posix.control(watch, Control.start)
@@ -40,6 +42,7 @@ export function takeOver(from: number, server: net.Server, serve: (fd: number) =
     const message = received(from)
     if (message === undefined && now() < deadline) return
     clearTimeout(timer)
+    release()
     posix.control(watch, Control.close)
     posix.close(from)
     const { fd, came } = message ?? { fd: -1 }

@@ -1,13 +1,18 @@
 /** Apps by name, through the gateway: which hands their connections over, and sees no byte after that. */
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import fs from 'node:fs'
 import http from 'node:http'
-import type net from 'node:net'
+import net from 'node:net'
 import path from 'node:path'
 import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { expect } from 'chai'
 import { io } from 'socket.io-client'
 import WebSocket from 'ws'
+import { Came } from '../lib/handoff.js'
+import { handoffFile } from '../lib/instances.js'
+import { posix } from '../lib/posix.js'
 import { request } from './support/client.js'
 import { Folder } from './support/folder.js'
 import { ticks } from './support/kernel.js'
@@ -50,6 +55,18 @@ async function gateway(
   const app = (says: string) => ({ script: 'express.js', env: { SAYS: says }, ...options })
   folder.configure({ shop: app('shop'), blog: { ...app('blog'), hosts: ['blog.test'] }, ...rest })
   return { folder, lookout: await folder.up(), url: `http://127.0.0.1:${folder.gateway}` }
+}
+
+/** Both ends of a TCP connection; the accepted one as a descriptor. */
+async function connection(): Promise<[net.Socket, number]> {
+  const listening = posix.socket(posix.AF_INET)
+  cleanups.push(() => posix.close(listening))
+  posix.bind(listening, posix.AF_INET, '127.0.0.1', 0)
+  posix.listen(listening, 1)
+  const socket = net.connect(posix.getsockname(listening)[2], '127.0.0.1')
+  cleanups.push(() => void socket.destroy())
+  await once(socket, 'connect')
+  return [socket, posix.accept(listening)]
 }
 
 const named = (host: string) => ({ headers: { Host: host } })
@@ -228,6 +245,25 @@ describe('the gateway', () => {
     ] as const) {
       expect(status(await answer(folder.gateway, [...parts])), parts[0]!.slice(0, 200)).to.equal(expected)
     }
+  })
+
+  it('is waited for by an app that it has connected to, and that would rest', async () => {
+    const folder = await Folder.make()
+    folder.configure({ shop: { script: 'app.js', idle: '100ms' } })
+    const lookout = await folder.up()
+    await request(folder.url('shop'))
+    const [socket, accepted] = await connection()
+    const to = posix.socket(posix.AF_UNIX)
+    cleanups.push(() => posix.close(to))
+    posix.connect(to, posix.AF_UNIX, handoffFile(folder.env, 'shop', lookout.pid)!, 0)
+    const end = performance.now() + 500
+    await until('five times its idle', () => performance.now() > end)
+    expect(lookout.count(/shop rests$/), lookout.stderr).to.equal(0)
+    posix.send(to, Buffer.of(Came.byName), [accepted])
+    posix.close(accepted)
+    socket.write('GET / HTTP/1.1\r\nHost: shop.localhost\r\nConnection: close\r\n\r\n')
+    expect(await text(socket)).to.match(/^HTTP\/1.1 200 OK.*hello/s)
+    await until('at rest', () => lookout.count(/shop rests$/) === 1)
   })
 
   it('loses nobody at the edges of rest, its own and the apps', async () => {
