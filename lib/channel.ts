@@ -3,7 +3,7 @@
  * other's death. Nothing here is said for a request; see slot.ts for what is counted.
  */
 
-import { readSync } from 'node:fs'
+import { readSync, writeSync } from 'node:fs'
 import { StringDecoder } from 'node:string_decoder'
 import type { Busy } from './busy.js'
 import { Control, posix, type Watch } from './posix.js'
@@ -64,6 +64,16 @@ const LONGEST = 1 << 24
 
 /** The most that is read at a time, bytes. */
 const CHUNK = 65_536
+
+/** A worker may read its app: its master can no longer be looked into by it. Said once, before all else, where that matters. */
+export function letBegin(fd: number): void {
+  attempt(() => writeSync(fd, '\n'), 0)
+}
+
+/** Waits for that; where the master is gone, so are we about to. */
+export function awaitBegin(fd: number): void {
+  readSync(fd, Buffer.alloc(1))
+}
 
 export class Channel<Received, Sent> {
   readonly #watch: Watch

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { Backoff } from './backoff.js'
 import type { Board } from './board.js'
 import { Changes, filesIn, placeIn } from './changes.js'
+import { letBegin } from './channel.js'
 import { duration, now } from './clock.js'
 import type { AppConfig } from './config.js'
 import { type Level, say, tracer } from './log.js'
@@ -154,6 +155,7 @@ export class Fleet {
   }
 
   #join(id: number, pid: number, channel: number, since?: number, replaces?: WorkerHandle): WorkerHandle {
+    if (this.config.user !== undefined) letBegin(channel)
     const on = (event: WorkerEvent) => this.#on(event)
     const worker = new WorkerHandle(id, pid, channel, this.#stats.slot(id), this.config.bootTimeout, on, since)
     worker.replaces = replaces

@@ -50,6 +50,8 @@ class Master {
   #watcher: { add(files: string[]): void } | undefined
 
   constructor(config: AppConfig, env: NodeJS.ProcessEnv) {
+    // Nobody of that user, as the app is, may look into what we have: the board is not the app's, which waits for this.
+    if (config.user !== undefined) posix.prctl(posix.PR_SET_DUMPABLE, 0)
     // Who stops at a breakpoint does not hang.
     const isDebugged = env.LOOKOUT_NODE_OPTIONS?.includes('--inspect')
     this.#config = isDebugged ? { ...config, watchdog: 0 } : config
@@ -88,8 +90,6 @@ class Master {
 
   run(): void {
     process.title = `lookout master ${this.#config.name}`
-    // Nobody of that user, as the app is, may look into what we have: the board is not the app's.
-    if (this.#config.user !== undefined) posix.prctl(posix.PR_SET_DUMPABLE, 0)
     if (this.#config.log !== undefined) divert(this.#config.log)
     trace('keeps %o of %s', this.#config.workers, this.#config.script)
     const { board, lifeline, groups } = this.#sockets

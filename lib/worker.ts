@@ -10,7 +10,7 @@ import type { Admission } from './acceptor.js'
 import { Activity } from './activity.js'
 import { Balance } from './balance.js'
 import { reasonsOf } from './busy.js'
-import { Channel, type ToMaster, type ToWorker } from './channel.js'
+import { awaitBegin, Channel, type ToMaster, type ToWorker } from './channel.js'
 import { FOREVER, now } from './clock.js'
 import { saveCompiled } from './compile-cache.js'
 import { type AppConfig, inherited } from './config.js'
@@ -49,6 +49,7 @@ if (config && process.env.LOOKOUT_WORKER !== undefined) live(config, Number(proc
 
 function live(config: AppConfig, index: number): void {
   const { groups, channel: fd, slot: memory } = inherit(process.env)
+  if (config.user !== undefined) awaitBegin(fd)
   scrub(process.env)
   forgetPreload()
   if (config.log !== undefined) {

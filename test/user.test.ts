@@ -1,12 +1,21 @@
 /** --user and --group: root binds, and what is woken is somebody else, for good. */
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
+import { constants } from 'node:os'
 import path from 'node:path'
 import { expect } from 'chai'
+import { letBegin } from '../lib/channel.js'
+import { encode } from '../lib/config.js'
+import { workerEnvironment } from '../lib/environment.js'
+import { optionsOf } from '../lib/options.js'
+import { workerArgv } from '../lib/plan.js'
+import { posix } from '../lib/posix.js'
+import { makeSlot } from '../lib/slot.js'
+import { spawnWorker } from '../lib/spawn.js'
 import { Activated, listening } from './support/activated.js'
 import { request } from './support/client.js'
 import { Folder } from './support/folder.js'
-import { BIN, fixture, Lookout, until } from './support/lookout.js'
+import { BIN, cleanups, fixture, Lookout, MARK, temporaryFolder, until } from './support/lookout.js'
 import { notRoot, skipWithout } from './support/missing.js'
 import { nobody, openFolder, readable } from './support/nobody.js'
 
@@ -28,6 +37,11 @@ http.createServer((request, response) => {
 
 const status = (pid: number, field: string) =>
   new RegExp(`^${field}:\\s+(.*)$`, 'm').exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))![1]!
+
+const [NAME, VALUE] = MARK.split('=') as [string, string]
+
+/** As /proc has it: the system call's number depends on the machine, the descriptor is that behind no sockets. */
+const READ_OF_3 = { x64: '0 0x3 ', arm64: '63 0x3 ' }[process.arch as string]!
 
 /** What root is in, and nobody is not. */
 const GROUPS = ['setpriv', '--groups', '0,1,2']
@@ -68,6 +82,27 @@ describe('--user', () => {
     const { master, own } = JSON.parse((await request(lookout.url)).body)
     expect(master).to.equal('EACCES')
     expect(own.filter((file: string) => file.includes('memfd'))).to.deep.equal([])
+  })
+
+  it('has a worker wait with its app until nobody can look into the master', async () => {
+    const file = path.join(temporaryFolder(), 'app.js')
+    fs.writeFileSync(file, "require('node:fs').writeFileSync(__dirname + '/loaded', '')")
+    const { listen, ...options } = optionsOf({ user: 'nobody' })
+    const config = { ...options, name: 'app', script: file }
+    const env = { ...workerEnvironment(process.env, []), [NAME]: VALUE, LOOKOUT_APP: encode(config) }
+    const launch = { argv: workerArgv(file, []), env, groups: [], stdin: 0, apart: false }
+    const slot = makeSlot()
+    const { pid, channel } = spawnWorker(0, launch, slot)
+    const pidfd = posix.pidfdOpen(pid)
+    cleanups.push(async () => {
+      posix.pidfdKill(pidfd, constants.signals.SIGKILL)
+      await until('reaped', () => posix.pidfdReap(pidfd) !== undefined)
+      for (const fd of [pidfd, channel, slot]) posix.close(fd)
+    })
+    await until('it reads its channel', () => fs.readFileSync(`/proc/${pid}/syscall`, 'utf8').startsWith(READ_OF_3))
+    expect(fs.existsSync(path.join(path.dirname(file), 'loaded'))).to.equal(false)
+    letBegin(channel)
+    await until('the app is loaded', () => fs.existsSync(path.join(path.dirname(file), 'loaded')))
   })
 
   it('is a number as well, and --group another than its own', async () => {
