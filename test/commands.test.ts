@@ -132,6 +132,7 @@ describe('lookout logs', () => {
     await until('a whole one', () => said() === 'before\nhalf a line\n')
     await request(folder.url('shop'), '/x')
     await until('what the app says', () => said().includes('\nasked for /x\n'))
+    await until('what the master says, who has opened the file by then', () => /worker 0 pid \d+ ready/.test(said()))
     fs.renameSync(file, `${file}.1`)
     fs.writeFileSync(file, 'anew\n')
     await until('the next file', () => said().endsWith('\nanew\n'))
