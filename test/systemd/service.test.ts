@@ -218,7 +218,7 @@ describe('under systemd', function () {
       await until('it goes on', () => clients.counts.ok > ok + 100)
       expect(failures(await clients.stop()), clients.errors.join('\n')).to.equal(0)
     }
-    const slow = request(url, '/slow?ms=1500')
+    const slow = request(url, '/slow?ms=5000') // systemd is told once a second
     await until('in flight', async () =>
       /1 request in flight/.test((await systemd.show(service, 'StatusText')).StatusText!),
     )
