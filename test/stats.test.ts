@@ -119,6 +119,14 @@ describe('stats', () => {
     expect(stats.share(0)).to.equal(shared)
   })
 
+  it("are nobody's to who reads them, once they are cleared", () => {
+    const reader = new Slot(stats.share(0)!, 'reading')
+    stats.write(0, { pid: 5 })
+    expect(reader.read().pid).to.equal(5)
+    stats.clear(0)
+    expect(reader.read().pid).to.equal(0)
+  })
+
   it('that cannot be sealed are not shared', () => {
     posix.seal(stats.fd(0), 0)
     expect(stats.share(0)).to.equal(undefined)
