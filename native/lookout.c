@@ -28,8 +28,8 @@
  * exit   0 after TERM or INT, once the masters have drained; 128 + the signal after QUIT or a second
  *        INT, which kill them at once; 1 when it cannot go on; 2 for a bad argv.
  *
- * USR1, USR2, TTIN, TTOU, TSTP and CONT go to the masters that live. Between TSTP and CONT nobody is woken, and a
- * reload is put off; a terminal's TSTP stops us, too.
+ * USR1, USR2, TTIN, TTOU, TSTP and CONT go to the masters that live. Between TSTP and CONT nobody is woken, and what a
+ * reload has come to is left; a terminal's TSTP stops us, too.
  * It never accepts, reads nothing that a client sent, allocates only while it starts, wakes an app ten times a
  * second at most, and has a timeout only while one may not be woken yet or a master has to end.
  */
@@ -50,7 +50,6 @@ static struct pollfd *polls; /* every listening socket, number i being descripto
 static int masters;          /* that live */
 static int ending, interrupts, code; /* whether a signal asked for the end, how many were INT, what to exit with */
 static int held;                     /* between TSTP and CONT */
-static int late;                     /* what HUP asked for then: CONT begins it */
 
 static long long now(void) {
   struct timespec t;
@@ -172,15 +171,10 @@ static void obey(const struct signalfd_siginfo *got) {
     case SIGQUIT: end(signal_number); return;
     case SIGHUP:
       if (!reloads) end(signal_number);
-      else if (held) late = 1;
       else if (!ending) start_reload();
       return;
     case SIGTSTP: held = 1; break;
-    case SIGCONT:
-      held = 0;
-      if (reloads && late && !ending) start_reload();
-      late = 0;
-      break;
+    case SIGCONT: held = 0; break;
   }
   for (struct app *app = apps; app < apps + app_count; app++) tell(app, signal_number);
   if (signal_number == SIGTSTP && got->ssi_code == SI_KERNEL) raise(SIGSTOP);
@@ -254,16 +248,15 @@ int main(int argc, char **argv) {
   caught[1].events = POLLIN;
   if (*ready) say("%s", ready);
   while (!ending || masters > 0) {
-    caught[1].fd = ending ? -1 : offers;
+    caught[1].fd = ending || held ? -1 : offers;
     int count = poll(polls, (nfds_t)socket_count + 2, arm());
     if (count < 0 && errno == EINTR) continue;
     must("poll", count);
     struct signalfd_siginfo got;
     while (read(caught->fd, &got, sizeof got) == sizeof got) obey(&got);
     reap();
-    int offer = offers >= 0 && caught[1].revents ? take_offer() : 0;
-    late |= offer > 0 && held; /* a signal has come between */
-    if (offer < 0 || (offer > 0 && (ending || held))) end_reload();
+    int offer = offers >= 0 && !held && caught[1].revents ? take_offer() : 0;
+    if (offer < 0 || (offer > 0 && ending)) end_reload(); /* a signal has come between */
     else if (offer > 0) hand_over();
     for (struct app *app = apps; app < apps + app_count && !ending && !held; app++)
       if (called(app)) wake(app);

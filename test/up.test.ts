@@ -7,7 +7,7 @@ import { expect } from 'chai'
 import { resting } from '../lib/posix.js'
 import { request } from './support/client.js'
 import { at, Folder, ports } from './support/folder.js'
-import { hasPending, ticks } from './support/kernel.js'
+import { hasPending, isReading, listens, ticks, waiting } from './support/kernel.js'
 import { failures, load } from './support/load.js'
 import { childrenOf, cleanups, isAlive, Lookout, until } from './support/lookout.js'
 import { notRoot, skipWithout } from './support/missing.js'
@@ -259,20 +259,30 @@ describe('lookout reload', () => {
     }
   })
 
-  it('that is asked for between TSTP and CONT is begun by CONT', async () => {
+  it('that is asked for between TSTP and CONT ends with CONT, and wakes nobody before', async () => {
     const folder = await Folder.make()
-    folder.configure({ one: { script: 'app.js' } })
+    const [one, two] = await ports(2)
+    const apps = { one: { script: 'app.js', listen: one } }
+    folder.configure(apps)
     const lookout = await folder.up()
     const send = async (signal: NodeJS.Signals) => {
       lookout.signal(signal)
       await until(`${signal} was read`, () => !hasPending(lookout.pid))
     }
     await send('SIGTSTP')
-    folder.configure({ one: { script: 'app.js' }, two: { script: 'app.js' } })
+    folder.configure({ ...apps, two: { script: 'app.js', listen: two } })
+    const answer = request(at(one!))
     await send('SIGHUP')
+    await until(
+      'what it has come to is left',
+      () => childrenOf(lookout.pid).some(pid => isReading(pid)) && listens(two!),
+    )
+    await until('who connects waits', () => waiting(one!) === 1)
+    expect(lookout.count(/ held$|wakes/), lookout.stderr).to.equal(0)
     await send('SIGCONT')
-    await lookout.line(/two is new/)
-    await request(folder.url('two'))
+    await lookout.line(/2 apps held$/m)
+    expect((await answer).body).to.equal('hello')
+    expect((await request(at(two!))).body).to.equal('hello')
   })
 
   it('asked for many times at once ends with the newest, and wedges nothing', async () => {

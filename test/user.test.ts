@@ -15,6 +15,7 @@ import { spawnWorker } from '../lib/spawn.js'
 import { Activated, listening } from './support/activated.js'
 import { request } from './support/client.js'
 import { Folder } from './support/folder.js'
+import { isReading } from './support/kernel.js'
 import { BIN, cleanups, fixture, Lookout, MARK, temporaryFolder, until } from './support/lookout.js'
 import { notRoot, skipWithout } from './support/missing.js'
 import { nobody, openFolder, readable } from './support/nobody.js'
@@ -39,9 +40,6 @@ const status = (pid: number, field: string) =>
   new RegExp(`^${field}:\\s+(.*)$`, 'm').exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))![1]!
 
 const [NAME, VALUE] = MARK.split('=') as [string, string]
-
-/** As /proc has it: the system call's number depends on the machine, the descriptor is that behind no sockets. */
-const READ_OF_3 = { x64: '0 0x3 ', arm64: '63 0x3 ' }[process.arch as string]!
 
 /** What root is in, and nobody is not. */
 const GROUPS = ['setpriv', '--groups', '0,1,2']
@@ -99,7 +97,7 @@ describe('--user', () => {
       await until('reaped', () => posix.pidfdReap(pidfd) !== undefined)
       for (const fd of [pidfd, channel, slot]) posix.close(fd)
     })
-    await until('it reads its channel', () => fs.readFileSync(`/proc/${pid}/syscall`, 'utf8').startsWith(READ_OF_3))
+    await until('it reads its channel, which comes after no sockets', () => isReading(pid, 3))
     expect(fs.existsSync(path.join(path.dirname(file), 'loaded'))).to.equal(false)
     letBegin(channel)
     await until('the app is loaded', () => fs.existsSync(path.join(path.dirname(file), 'loaded')))

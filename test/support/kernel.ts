@@ -36,6 +36,11 @@ export function waiting(port: number): number {
   return listening.reduce((sum, { queue }) => sum + queue, 0)
 }
 
+/** Whether somebody listens at a port. */
+export function listens(port: number): boolean {
+  return socketsAt(port).some(({ state }) => state === State.listen)
+}
+
 /** Established connections to a port, seen from the server's side. */
 export function connectionsTo(port: number): number {
   return socketsAt(port).filter(({ state }) => state === State.established).length
@@ -130,6 +135,15 @@ function linkOf(file: string): string {
   } catch {
     return '' // closed meanwhile
   }
+}
+
+/** The number of read(2). */
+const READ = { x64: '0', arm64: '63' }[process.arch as string]!
+
+/** Whether a process waits in read(2), of this descriptor where one is said. */
+export function isReading(pid: number, fd?: number): boolean {
+  const [call, first] = fs.readFileSync(`/proc/${pid}/syscall`, 'utf8').split(' ')
+  return call === READ && (fd === undefined || Number(first) === fd)
 }
 
 /** How many slots of the statistics a process has mapped. */
