@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 struct app {
@@ -29,6 +30,14 @@ static char **removed; /* files that go with us */
 static int removed_count;
 static char **reloads; /* what HUP runs, or NULL */
 static pid_t self;
+static int masters; /* that live */
+
+/* ms, monotonic. */
+static long long now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
 
 /* One write(2) a line, without stdio's buffer: it would be memory at rest. A log that nobody reads stops nobody. */
 __attribute__((format(printf, 1, 2))) static void say(const char *format, ...) {

@@ -40,51 +40,12 @@
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 
-#define FIRST_DELAY 100         /* ms between two wakes of an app; doubling each time that its master failed ... */
-#define LAST_DELAY 15000        /* ... up to here, and forgotten when one lives that long */
-#define MARGIN 1000             /* ms a master has beyond its grace before it is killed */
+#define MARGIN 1000 /* ms a master has beyond its grace before it is killed */
 
 static struct pollfd *polls; /* every listening socket, number i being descriptor lowest + i, then the signals */
-static int masters;          /* that live */
 static int ending, interrupts, code; /* whether a signal asked for the end, how many were INT, what to exit with */
 static int held;                     /* between TSTP and CONT */
-
-static long long now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* ---- Waking ---- */
-
-/* The queued connection would wake a failing app again at once: it waits instead. Returns for how long, in ms. */
-static long back_off(struct app *app) {
-  long delay = app->failures < 8 ? FIRST_DELAY << app->failures : LAST_DELAY;
-  app->failures++;
-  app->until = now() + delay;
-  return delay;
-}
-
-static void wake(struct app *app) {
-  int lifeline[2] = {-1, -1};
-  app->woken = now();
-  pid_t pid = pipe2(lifeline, O_CLOEXEC | O_NONBLOCK) < 0 ? -1 : fork();
-  if (pid == 0) start(app, lifeline[0]);
-  if (pid < 0) {
-    const char *cause = strerror(errno);
-    say("cannot wake %s: %s; next try in %ld ms", app->name, cause, back_off(app));
-    close(lifeline[1]);
-  } else {
-    setpgid(pid, pid); /* here too: whoever comes first. It fails when the child has been through exec */
-    app->master = pid;
-    app->lifeline = lifeline[1];
-    masters++;
-    if (!quiet) say("wakes %s: master %d", app->name, (int)pid);
-  }
-  close(lifeline[0]);
-}
 
 /* Whether somebody connects to it. A socket that another process shut down would be seen for ever. */
 static int called(const struct app *app) {

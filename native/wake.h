@@ -1,5 +1,5 @@
 /*
- * In the child of a wake: the app's master, and worker 0, come to be. What they get is in the contract of lookout.c.
+ * A wake: in its child the app's master, and worker 0, come to be. What they get is in the contract of lookout.c.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#define FIRST_DELAY 100  /* ms between two wakes of an app; doubling each time that its master failed ... */
+#define LAST_DELAY 15000 /* ... up to here, and forgotten when one lives that long */
 #define STATS_BYTES 128 /* worker 0's: lib/slot.ts */
 
 static void set_number(const char *name, long long value) {
@@ -60,4 +62,31 @@ static _Noreturn void start(const struct app *app, int lifeline) {
   set_number("LOOKOUT_WORKER_PID", worker);
   set_number("LOOKOUT_WOKEN", app->woken);
   become(app, app->argv, (int[]){pair[0], stats, board, lifeline}, 4);
+}
+
+/* The queued connection would wake a failing app again at once: it waits instead. Returns for how long, in ms. */
+static long back_off(struct app *app) {
+  long delay = app->failures < 8 ? FIRST_DELAY << app->failures : LAST_DELAY;
+  app->failures++;
+  app->until = now() + delay;
+  return delay;
+}
+
+static void wake(struct app *app) {
+  int lifeline[2] = {-1, -1};
+  app->woken = now();
+  pid_t pid = pipe2(lifeline, O_CLOEXEC | O_NONBLOCK) < 0 ? -1 : fork();
+  if (pid == 0) start(app, lifeline[0]);
+  if (pid < 0) {
+    const char *cause = strerror(errno);
+    say("cannot wake %s: %s; next try in %ld ms", app->name, cause, back_off(app));
+    close(lifeline[1]);
+  } else {
+    setpgid(pid, pid); /* here too: whoever comes first. It fails when the child has been through exec */
+    app->master = pid;
+    app->lifeline = lifeline[1];
+    masters++;
+    if (!quiet) say("wakes %s: master %d", app->name, (int)pid);
+  }
+  close(lifeline[0]);
 }
