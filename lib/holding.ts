@@ -9,6 +9,7 @@ import { type AppConfig, GATEWAY, INTERNAL } from './config.js'
 import type { AppSpec, Configuration } from './configuration.js'
 import { Failure, Misuse } from './errors.js'
 import { type Told, told } from './gateway-known.js'
+import { changes, places, summary } from './holding-report.js'
 import { checkLog } from './log-file.js'
 import type { Options } from './option-table.js'
 import { addressesOf, optionsOf } from './options.js'
@@ -197,34 +198,15 @@ export class Holding {
 
   /** What a person wants to know of it: where the apps are, or what has changed. */
   lines(): string[] {
-    const port = this.#port
-    const told = this.#apps.map(({ config: { name, urls, hosts = [] }, version }) => {
-      const names = port === undefined ? [] : hosts.map(host => `http://${host}:${port}`)
-      const where = [...urls!, ...names].join(', ')
-      const old = this.#old.get(name)
-      if (!this.before) return `${name} rests at ${where}`
-      if (!old) return `${name} is new, at ${where}`
-      return old.version === version || name === GATEWAY ? '' : `${name} has changed`
-    })
-    const exposed = this.#members.filter(({ spec }) => spec.name !== GATEWAY && warning(spec.options))
-    const warns = this.before || exposed.length === 0 ? [] : [warning(exposed[0]!.spec.options)!]
-    return [...told, ...this.#gone().map(name => `${name} is gone`), ...warns].filter(Boolean)
-  }
-
-  #gone(): string[] {
-    const names = new Set(this.#apps.map(({ config }) => config.name))
-    return [...this.#old.keys()].filter(name => !names.has(name))
+    const exposed = this.#members.find(({ spec }) => spec.name !== GATEWAY && warning(spec.options))
+    const warns = this.before || !exposed ? [] : [warning(exposed.spec.options)!]
+    const lines = this.before ? changes(this.#apps, this.#old, this.#port) : places(this.#apps, this.#port)
+    return [...lines, ...warns]
   }
 
   /** The same in a line, for `lookout reload`. */
   summary(): string {
-    const apps = this.#apps.filter(({ config }) => config.name !== GATEWAY)
-    const fresh = apps.filter(({ config }) => !this.#old.has(config.name)).length
-    const changed = apps.filter(
-      ({ config: { name }, version }) => (this.#old.get(name)?.version ?? version) !== version,
-    )
-    const gone = this.#gone().filter(name => name !== GATEWAY)
-    return `reloaded: ${plural(apps.length, 'app')}, ${fresh} new, ${changed.length} changed, ${gone.length} gone`
+    return summary(this.#apps, this.#old)
   }
 
   /** Lets go of what was bound, where nothing comes of it. */
