@@ -20,6 +20,7 @@ import { Rest } from './rest.js'
 import { Service } from './service.js'
 import { hear, hold, Signal } from './signals.js'
 import { doorsOf, type Inherited, inherit, scrub, urlOf } from './sockets.js'
+import { Tenure } from './tenure.js'
 import type { WorkerEvent } from './worker-handle.js'
 
 const trace = tracer('master')
@@ -38,10 +39,7 @@ class Master {
   readonly #rest: Rest
   readonly #failingApp: FailingApp
   readonly #service: Service
-  /** ms, monotonic: when lookout saw the first connection. */
-  readonly #woken: number
-  #hasBegun = false
-  #answered = false
+  readonly #tenure: Tenure
   #reason = ''
   #final = false
   #orphaned = false
@@ -83,8 +81,9 @@ class Master {
       },
     })
     this.#service = new Service(env, limit => this.#isHealthy(limit))
-    this.#woken = Number(env.LOOKOUT_WOKEN)
-    this.#pool.fleet.adopt(Number(env.LOOKOUT_WORKER_PID), channel, slot, this.#woken)
+    const woken = Number(env.LOOKOUT_WOKEN)
+    this.#tenure = new Tenure(this.#board, woken)
+    this.#pool.fleet.adopt(Number(env.LOOKOUT_WORKER_PID), channel, slot, woken)
     scrub(env)
   }
 
@@ -101,19 +100,9 @@ class Master {
     } else hold(lifeline, obey, () => this.#orphan())
     this.#rest.arm()
     setTimeout(() => {
-      this.#begin()
+      this.#tenure.begin()
       this.#pool.supervise()
     }, LATER).unref()
-  }
-
-  /** What can wait until the first answer is out. */
-  #begin(): void {
-    if (this.#hasBegun) return
-    this.#hasBegun = true
-    const { pid, wakes, failures, restartsBegun } = this.#board.read()
-    const killed = pid === 0 ? 0 : 1 // the one before us did not say that it went
-    const counts = { wakes: wakes + 1, failures: failures + killed, restartsEnded: restartsBegun }
-    this.#board.write({ pid: process.pid, ...counts, changedAt: Date.now(), why: 'it boots' })
   }
 
   #orphan(): void {
@@ -128,7 +117,7 @@ class Master {
       case Signal.TERM:
         return this.#end('stopped', { final: true })
       case Signal.USR1:
-        this.#begin()
+        this.#tenure.begin()
         return this.#pool.sayStats()
       case Signal.HUP:
         return this.#makeWay()
@@ -147,19 +136,16 @@ class Master {
     }
   }
 
-  /** Another takes our place, and our slot of the board: what we know is in it, and nothing more of ours will be. */
+  /** Another takes our place. */
   #makeWay(): void {
     if (this.#pool.isEnding) return
-    this.#begin()
-    this.#board.add({ requests: this.#pool.fleet.all.reduce((sum, { stats }) => sum + stats.requests, 0) })
-    this.#board.write({ pid: 0 })
-    this.#board.leave()
+    this.#tenure.handOn(this.#pool.fleet.all.reduce((sum, { stats }) => sum + stats.requests, 0))
     this.#isReplaced = true
     this.#end('its configuration has changed')
   }
 
   #restart(): void {
-    this.#begin()
+    this.#tenure.begin()
     this.#rest.touch()
     this.#service.reloading()
     this.#pool.restart.begin((_, text) => this.#service.ready(text))
@@ -186,9 +172,7 @@ class Master {
         this.#service.ready('serves')
         return this.#failingApp.recover()
       case 'answered':
-        if (!this.#answered) this.#board.write({ latency: event.at - this.#woken })
-        this.#answered = true
-        return
+        return this.#tenure.answered(event.at)
       case 'loaded':
         return this.#loaded(event.files)
       case 'quieted':
@@ -247,8 +231,7 @@ class Master {
   #leave(): void {
     if (this.#pool.fleet.all.length > 0 || this.#failingApp.isAnswered) return
     if (this.#orphaned) this.#leaveNobody()
-    this.#begin()
-    this.#board.write({ pid: 0, why: this.#reason, changedAt: Date.now() })
+    this.#tenure.end(this.#reason)
     if (this.#config.log !== undefined && !this.#isReplaced) putAway(this.#config.log)
     if (this.#config.statsFile !== undefined && !this.#isReplaced) this.#pool.supervise().leaveStats(this.#final)
     process.exit(0)
