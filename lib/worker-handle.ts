@@ -214,7 +214,6 @@ export class WorkerHandle {
   #reap(): void {
     const status = posix.pidfdReap(this.#pidfd)
     if (status === undefined || this.state === 'ended') return
-    clearTimeout(this.#deadline)
     this.slot.words[Field.accepting] = 0 // it cannot say so itself: its peers would wait for it
     const asked = this.state === 'stopping'
     this.#cleanup()
@@ -222,12 +221,13 @@ export class WorkerHandle {
     this.emit({ type: 'ended', worker: this, asked, ending: status >= 0 ? { code: status } : { signal: -status } })
   }
 
-  /** Hears what it said last, then lets go of all that we had of it. */
+  /** Hears what it said last, which may have it stopped or signalled, then lets go of all that we had of it. */
   #cleanup(): void {
-    posix.control(this.#watch, Control.close)
-    posix.close(this.#pidfd)
     this.#channel.read()
     this.#channel.close()
+    clearTimeout(this.#deadline)
+    posix.control(this.#watch, Control.close)
+    posix.close(this.#pidfd)
     this.state = 'ended'
   }
 }
