@@ -272,7 +272,7 @@ describe('lookout reload', () => {
     await send('SIGTSTP')
     folder.configure({ ...apps, two: { script: 'app.js', listen: two } })
     const answer = request(at(one!))
-    await send('SIGHUP')
+    const reload = folder.start('reload')
     await until(
       'what it has come to is left',
       () => childrenOf(lookout.pid).some(pid => isReading(pid)) && listens(two!),
@@ -280,7 +280,7 @@ describe('lookout reload', () => {
     await until('who connects waits', () => waiting(one!) === 1)
     expect(lookout.count(/ held$|wakes/), lookout.stderr).to.equal(0)
     await send('SIGCONT')
-    await lookout.line(/2 apps held$/m)
+    expect(await reload).to.deep.equal({ code: 0, text: 'reloaded: 2 apps, 1 new, 0 changed, 0 gone\n' })
     expect((await answer).body).to.equal('hello')
     expect((await request(at(two!))).body).to.equal('hello')
   })
