@@ -4,15 +4,15 @@ import module from 'node:module'
 import type net from 'node:net'
 import path from 'node:path'
 import { expect } from 'chai'
-import { posix } from '../lib/posix.js'
 import { Stats } from '../lib/stats.js'
 import { type WorkerEvent, WorkerHandle } from '../lib/worker-handle.js'
 import { request } from './support/client.js'
 import { waiting } from './support/kernel.js'
 import { failures, load } from './support/load.js'
-import { childrenOf, cleanups, fixture, isAlive, Lookout, MARK, temporaryFolder, until } from './support/lookout.js'
+import { childrenOf, cleanups, fixture, isAlive, Lookout, temporaryFolder, until } from './support/lookout.js'
 import { connect, ECHO, freePort, Program } from './support/program.js'
 import { quieted, readStats, rewritten } from './support/stats-file.js'
+import { startChild } from './support/worker-child.js'
 
 const APP = fixture('plain.js')
 
@@ -399,13 +399,10 @@ describe('features: the node, from both sides', () => {
   beforeEach(() => {
     stats = new Stats(4)
     events = []
-    const [ours, theirs] = posix.socketpair()
-    const script = `require('node:fs').writeSync(3, '{"type":"ready","served":[0]}\\n'); setInterval(() => {}, 1000)`
-    const argv = [process.execPath, '--eval', script]
-    const env = [MARK, `PATH=${process.env.PATH}`]
-    const pid = posix.spawn(process.execPath, argv, env, [0, 1, 2, theirs], 0)
-    posix.close(theirs)
-    worker = new WorkerHandle(2, pid, ours, stats.slot(2), 0, ({ type }) => events.push(type))
+    const { pid, channel } = startChild(
+      `require('node:fs').writeSync(3, '{"type":"ready","served":[0]}\\n'); setInterval(() => {}, 1000)`,
+    )
+    worker = new WorkerHandle(2, pid, channel, stats.slot(2), 0, ({ type }) => events.push(type))
     cleanups.push(async () => {
       worker.terminate()
       await until('reaped', () => !worker.alive)
