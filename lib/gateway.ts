@@ -87,7 +87,7 @@ function answerFor({ app, wakes }: Route, request: http.IncomingMessage, respons
 const releases = new WeakMap<net.Socket, () => void>()
 
 /**
- * From now on a connection counts as any that speaks no HTTP: it keeps us awake, too, but when we are to leave it is not waited
+ * From now on a connection counts like one that speaks no HTTP: it keeps us awake, too, but when we are to leave it is not waited
  * for as a request would be, or a hold: SIGTERM comes at once, and whoever has it ends it.
  */
 function asRaw(socket: net.Socket): void {
@@ -160,7 +160,7 @@ class Arrival {
     this.#end()
   }
 
-  /** What came is still in the socket: it is read as any request. */
+  /** What came is still in the socket: it is read like any request. */
   #answer(): void {
     this.#leave()
     const socket = new net.Socket({ fd: this.fd, readable: true, writable: true })

@@ -223,7 +223,7 @@ function hostsOf({ name, hosts }: AppSpec): string[] {
   return [`${name}.localhost`, ...hosts]
 }
 
-/** The gateway is an app as any other, but that it is lookout's own. */
+/** The gateway is an app like any other, but that it is lookout's own. */
 function gatewayAt(port: number | false, metrics?: Address): AppSpec {
   const listen = [...(port === false ? [] : [parseAddress(`localhost:${port}`)]), ...(metrics ? [metrics] : [])]
   const options = optionsOf({ name: GATEWAY, quiet: true })

@@ -88,7 +88,7 @@ async function idlers(lookout: Lookout, count: number): Promise<net.Socket[]> {
   return all
 }
 
-/** What slowhttptest does; and what is cut off by a limit: as late as any of its own. */
+/** What slowhttptest does; and what is cut off by a limit: as late as what it sends itself. */
 const ATTACKS = [
   { kind: '-H', path: '/', options: ['-i', '1', '-t', 'GET'], late: 'GET / HTTP/1.1\r\nHost: a\r\nX' },
   {

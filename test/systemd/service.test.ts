@@ -133,7 +133,7 @@ describe('under systemd', function () {
     await until('mended', async () => (await request(url)).body === 'hello')
     fs.rmSync(file)
     await systemd.rests(service)
-    expect((await request(url)).status, 'an app that is gone fails as any').to.equal(503)
+    expect((await request(url)).status, 'an app that is gone fails like any other').to.equal(503)
     expect((await systemd.show(service, 'NRestarts')).NRestarts).to.equal('0')
   })
 
@@ -239,7 +239,7 @@ describe('under systemd', function () {
     expect(childs.split('\n').filter((line: string) => hidden.test(line))).to.deep.equal([])
   })
 
-  it('an app that speaks the protocol itself runs as any other', async () => {
+  it('an app that speaks the protocol itself runs like any other', async () => {
     // What SvelteKit's adapter-node does, and systemd-socket's packages.
     const text = `const http = require('node:http')
     const given = process.env.LISTEN_PID === String(process.pid) && Number(process.env.LISTEN_FDS) === 1
