@@ -5,6 +5,7 @@ import { Board, makeBoard } from '../lib/board.js'
 import { posix } from '../lib/posix.js'
 import { Field, Slot } from '../lib/slot.js'
 import { Stats } from '../lib/stats.js'
+import { Tenure } from '../lib/tenure.js'
 import { cleanups } from './support/lookout.js'
 import { readWhileWritten } from './support/torn.js'
 
@@ -158,6 +159,12 @@ describe('the board', () => {
     expect(board.read().firstRequest).to.deep.equal({ last: 20, median: 20, p99: 30 })
     for (let latency = 1; latency <= 100; latency++) board.write({ latency })
     expect(board.read().firstRequest).to.deep.equal({ last: 100, median: 68, p99: 100 })
+  })
+
+  it('has of a master the first answer alone, of whichever worker', () => {
+    const tenure = new Tenure(board, 1000)
+    for (const at of [1030, 5000]) tenure.answered(at)
+    expect(board.read().firstRequest).to.deep.equal({ last: 30, median: 30, p99: 30 })
   })
 
   it('cuts a text that is too long between two characters', () => {
