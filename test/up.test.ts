@@ -236,6 +236,25 @@ describe('lookout reload', () => {
     expect((await folder.start('reload')).text, lookout.stderr).to.match(/1 new, 0 changed/)
   })
 
+  it('does not count the gateway among the apps, and says where it is when it comes or goes', async () => {
+    const folder = await Folder.make()
+    const [one, metrics] = await ports(2)
+    const apps = { one: { script: 'app.js', listen: one } }
+    folder.configure(apps)
+    const lookout = await folder.up()
+    const unchanged = { code: 0, text: 'reloaded: 1 app, 0 new, 0 changed, 0 gone\n' }
+    const reload = async (rest: object) => {
+      folder.configure(apps, rest)
+      expect(await folder.start('reload')).to.deep.equal(unchanged)
+    }
+    await reload({ metrics })
+    await reload({ gateway: false })
+    await lookout.line(/: lookout is gone$/m)
+    await reload({})
+    await lookout.line(new RegExp(`: lookout is new, at .*localhost:${folder.gateway}`, 'm'))
+    expect(lookout.stderr).not.to.match(/has changed/)
+  })
+
   it('that is given up for a newer one is not waited for by those that come after', async () => {
     const folder = await Folder.make()
     const [read, stuck] = ['read', 'stuck'].map(name => path.join(folder.path, name)) as [string, string]
